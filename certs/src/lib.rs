@@ -1,0 +1,1 @@
+//! Identities and certificates of a Headwater node.

@@ -1,0 +1,1 @@
+//! The `moq` command as a library, so that tests can reach its parts.

@@ -1,0 +1,3 @@
+//! The `moq` command.
+
+fn main() {}

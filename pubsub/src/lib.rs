@@ -1,0 +1,1 @@
+//! MoQ Transport (draft-18).
