@@ -1,1 +1,3 @@
 //! A node of the Headwater overlay.
+
+pub mod config;
