@@ -1,9 +1,29 @@
 //! Fetch streams: a header, then objects and range markers, each relative to the one before.
 
+mod read;
+mod write;
+
 use bytes::Bytes;
 
 use crate::wire::Location;
 use crate::wire::property::Properties;
+
+pub use read::FetchReader;
+pub use write::FetchWriter;
+
+const SUBGROUP_MODE: u64 = 0x03;
+const SUBGROUP_PRIOR: u64 = 0x01;
+const SUBGROUP_NEXT: u64 = 0x02;
+const SUBGROUP_EXPLICIT: u64 = 0x03;
+const OBJECT_DELTA: u64 = 0x04;
+const GROUP_DELTA: u64 = 0x08;
+const PRIORITY: u64 = 0x10;
+const PROPERTIES: u64 = 0x20;
+const DATAGRAM: u64 = 0x40;
+/// Flags end here; larger values are range markers or illegal.
+const FLAGS_END: u64 = 0x80;
+const END_OF_NON_EXISTENT_RANGE: u64 = 0x8C;
+const END_OF_UNKNOWN_RANGE: u64 = 0x10C;
 
 /// The head of an object on a fetch stream; its payload follows as [`FetchEvent::Payload`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +38,15 @@ pub struct FetchObject {
     pub properties: Properties,
     /// Payload length in bytes.
     pub payload_len: u64,
+}
+
+/// What is known of the objects that a range marker stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RangeStatus {
+    /// They do not exist (0x8C).
+    NonExistent,
+    /// Nothing (0x10C).
+    Unknown,
 }
 
 /// What a [`FetchReader`] finds, in stream order.
@@ -37,11 +66,3 @@ pub enum FetchEvent {
     /// The objects between the last one and this location, inclusive, are of unknown status (0x10C).
     EndOfUnknownRange(Location),
 }
-
-/// Reads a fetch stream from its first byte.
-#[derive(Debug)]
-pub struct FetchReader {}
-
-/// Writes the heads of objects of a fetch stream, keeping the state that each is relative to.
-#[derive(Debug)]
-pub struct FetchWriter {}
