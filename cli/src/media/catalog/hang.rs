@@ -1,0 +1,202 @@
+//! The hang catalog of moq-dev: renditions by name, under `video` and `audio`.
+//!
+//! Decoder configuration is in the CMAF header, so `description` is neither written nor read.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Catalog, CatalogError, CatalogTrack, check_count, decode_base64, encode_base64};
+use crate::media::MediaKind;
+
+const CMAF: &str = "cmaf";
+
+#[derive(Debug, Default, Serialize)]
+struct Root<'a> {
+    video: Section<Video<'a>>,
+    audio: Section<Audio<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Section<T> {
+    renditions: BTreeMap<String, T>,
+}
+
+impl<T> Default for Section<T> {
+    fn default() -> Self {
+        Self {
+            renditions: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Container {
+    kind: &'static str,
+    init: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Video<'a> {
+    codec: &'a str,
+    container: Container,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coded_width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coded_height: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    framerate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bitrate: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Audio<'a> {
+    codec: &'a str,
+    container: Container,
+    sample_rate: u32,
+    number_of_channels: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bitrate: Option<u64>,
+}
+
+pub(super) fn write(catalog: &Catalog) -> Bytes {
+    let mut root = Root::default();
+    for track in &catalog.tracks {
+        let container = Container {
+            kind: CMAF,
+            init: encode_base64(&track.init),
+        };
+        let (codec, bitrate) = (track.codec.as_str(), track.bitrate);
+        match track.kind {
+            MediaKind::Video => {
+                let framerate = track.framerate.filter(|rate| rate.is_finite());
+                let (coded_width, coded_height) = (track.width, track.height);
+                let video = Video {
+                    codec,
+                    container,
+                    coded_width,
+                    coded_height,
+                    framerate,
+                    bitrate,
+                };
+                root.video.renditions.insert(track.name.clone(), video);
+            }
+            MediaKind::Audio => {
+                // Both are required by readers; the header in `container` is what a decoder goes by.
+                let sample_rate = track.sample_rate.unwrap_or(48_000);
+                let number_of_channels = track.channels.unwrap_or(2);
+                let audio = Audio {
+                    codec,
+                    container,
+                    sample_rate,
+                    number_of_channels,
+                    bitrate,
+                };
+                root.audio.renditions.insert(track.name.clone(), audio);
+            }
+        }
+    }
+    // Strings, numbers and finite floats always serialise.
+    serde_json::to_vec(&root).unwrap_or_default().into()
+}
+
+#[derive(Debug, Deserialize)]
+struct AnyRoot {
+    #[serde(default)]
+    video: Option<AnySection>,
+    #[serde(default)]
+    audio: Option<AnySection>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AnySection {
+    #[serde(default)]
+    renditions: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnyRendition {
+    codec: String,
+    container: Option<AnyContainer>,
+    broadcast: Option<Value>,
+    coded_width: Option<u32>,
+    coded_height: Option<u32>,
+    framerate: Option<f64>,
+    sample_rate: Option<u32>,
+    number_of_channels: Option<u32>,
+    bitrate: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AnyContainer {
+    kind: Option<String>,
+    #[serde(alias = "initData")]
+    init: Option<String>,
+}
+
+pub(super) fn read(json: &[u8]) -> Result<Catalog, CatalogError> {
+    let root: AnyRoot = serde_json::from_slice(json).map_err(|source| CatalogError::Json {
+        format: "hang",
+        source,
+    })?;
+    let video = root
+        .video
+        .into_iter()
+        .flat_map(|section| section.renditions)
+        .map(|pair| (MediaKind::Video, pair));
+    let audio = root
+        .audio
+        .into_iter()
+        .flat_map(|section| section.renditions)
+        .map(|pair| (MediaKind::Audio, pair));
+    let all: Vec<_> = video.chain(audio).collect();
+    check_count(all.len())?;
+    let mut catalog = Catalog::default();
+    for (kind, (name, rendition)) in all {
+        match serde_json::from_value::<AnyRendition>(rendition) {
+            Ok(rendition) => add(&mut catalog, kind, name, rendition),
+            Err(error) => catalog.skipped.push(format!("{name} ({error})")),
+        }
+    }
+    Ok(catalog)
+}
+
+fn add(catalog: &mut Catalog, kind: MediaKind, name: String, rendition: AnyRendition) {
+    let container = rendition.container.as_ref();
+    // Without a container the frames are in the framing called legacy.
+    let packaging = container
+        .and_then(|container| container.kind.as_deref())
+        .unwrap_or("legacy");
+    let init = container
+        .and_then(|container| container.init.as_deref())
+        .and_then(decode_base64);
+    let why = match &init {
+        _ if packaging != CMAF => Some(packaging),
+        _ if rendition.broadcast.is_some() => Some("in another broadcast"),
+        None => Some("no init data"),
+        Some(_) => None,
+    };
+    if let Some(why) = why {
+        catalog.skipped.push(format!("{name} ({why})"));
+        return;
+    }
+    catalog.tracks.push(CatalogTrack {
+        name,
+        kind,
+        codec: rendition.codec,
+        init: init.unwrap_or_default(),
+        width: rendition.coded_width,
+        height: rendition.coded_height,
+        framerate: rendition.framerate,
+        sample_rate: rendition.sample_rate,
+        channels: rendition.number_of_channels,
+        bitrate: rendition.bitrate,
+        language: None,
+    });
+}

@@ -1,0 +1,384 @@
+//! CMAF objects of several tracks in, one fragmented MP4 out.
+//!
+//! Objects of a track come in their order; tracks may run apart. Fragments leave in order of decode time, and times are
+//! moved so that the file begins near zero with the tracks in step as they were. Sample bytes are not changed. A
+//! publisher that starts over (its times fall back) is continued behind what was written.
+//!
+//! Memory: a track that lags holds the others back for at most [`MAX_LAG`] of media or [`MAX_BUFFERED`] bytes.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mp4_atom::{Atom, Moof, Moov};
+
+use super::boxes::Children;
+use super::demux::{self, DemuxError, Match, Movie, Planned, Timeline};
+use super::{EncodeError, MediaKind, Sample, TrackInfo, cmaf};
+
+/// How far one track may run ahead of another, in media time, before it is written without it.
+pub const MAX_LAG: Duration = Duration::from_secs(2);
+/// Bytes that wait for another track at most.
+pub const MAX_BUFFERED: usize = 32 << 20;
+/// Most samples in one object; an object of ours has one frame, those of others up to a group.
+pub const MAX_OBJECT_SAMPLES: usize = 4096;
+
+/// Why the muxer could not be made or could not take an object.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MuxError {
+    /// No track was chosen.
+    #[error("no track to write")]
+    NoTracks,
+    /// The header of a track, from the catalog, is unusable.
+    #[error("the catalog's init segment of track {track} is unusable")]
+    Init {
+        /// Index in the list given to [`Muxer::new`].
+        track: usize,
+        /// Why.
+        #[source]
+        source: DemuxError,
+    },
+    /// The object names a track that was not given to [`Muxer::new`].
+    #[error("object of unknown track {0}")]
+    UnknownTrack(usize),
+    /// The object is no CMAF chunk. It is dropped; the muxer goes on with the next one.
+    #[error("an object of track {track} is no CMAF fragment")]
+    Object {
+        /// Index of the track.
+        track: usize,
+        /// Why.
+        #[source]
+        source: DemuxError,
+    },
+    /// A fragment does not fit the format.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+}
+
+/// Writes one MP4: [`header`](Self::header) first, then what [`push`](Self::push) and at the end [`finish`](Self::finish) return.
+#[derive(Debug)]
+pub struct Muxer {
+    lanes: Vec<Lane>,
+    infos: Vec<TrackInfo>,
+    /// Starts of the publishers' time lines; the last is the current one.
+    epochs: Vec<Epoch>,
+    /// Place on the common line that becomes zero; set with the first fragment.
+    origin: Option<i128>,
+    buffered: usize,
+    sequence: u32,
+    dropped: u64,
+}
+
+/// A track on its way through.
+#[derive(Debug)]
+struct Lane {
+    timeline: Timeline,
+    timescale: i128,
+    queue: VecDeque<Piece>,
+    /// A video lane opens with its first keyframe.
+    open: bool,
+    ended: bool,
+    epoch: usize,
+    /// Decode time of the last piece taken, in ticks.
+    last: Option<u64>,
+    /// End of the last piece taken, on the common line.
+    end: i128,
+}
+
+/// One publisher's time line: `base` on it lies at `line` on ours. Nanoseconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Epoch {
+    base: i128,
+    line: i128,
+}
+
+/// Samples without a gap: one fragment.
+#[derive(Debug)]
+struct Piece {
+    epoch: usize,
+    line: i128,
+    weight: usize,
+    samples: Vec<Sample>,
+}
+
+const NANOS: i128 = 1_000_000_000;
+
+impl Muxer {
+    /// A muxer for tracks with these headers (`ftyp` + `moov`, one track each).
+    ///
+    /// # Errors
+    /// There is no track, or a header is not usable.
+    pub fn new(inits: &[Bytes]) -> Result<Self, MuxError> {
+        let mut tracks = Vec::with_capacity(inits.len());
+        for (track, init) in inits.iter().enumerate() {
+            tracks.push(parse_init(init).map_err(|source| MuxError::Init { track, source })?);
+        }
+        if tracks.is_empty() {
+            return Err(MuxError::NoTracks);
+        }
+        demux::align(&mut tracks);
+        let lanes = tracks.iter().map(|track| Lane {
+            timeline: Timeline {
+                id: track.info.id,
+                kind: track.info.kind,
+                defaults: track.info.defaults,
+                shift: track.shift,
+                next: track.shift,
+            },
+            timescale: track.info.timescale.get().into(),
+            queue: VecDeque::new(),
+            open: track.info.kind == MediaKind::Audio,
+            ended: false,
+            epoch: 0,
+            last: None,
+            end: i128::MIN,
+        });
+        Ok(Self {
+            lanes: lanes.collect(),
+            infos: tracks.into_iter().map(|track| track.info).collect(),
+            epochs: vec![Epoch::default()],
+            origin: None,
+            buffered: 0,
+            sequence: 0,
+            dropped: 0,
+        })
+    }
+
+    /// The tracks, in the order given.
+    #[must_use]
+    pub fn tracks(&self) -> &[TrackInfo] {
+        &self.infos
+    }
+
+    /// Samples that were left out: video before its first keyframe, and what came too late for its place.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// The start of the file: `ftyp` and a `moov` with all tracks, numbered from 1.
+    ///
+    /// # Errors
+    /// The header does not fit the format.
+    pub fn header(&self) -> Result<Bytes, MuxError> {
+        Ok(cmaf::header((1..).zip(&self.infos))?)
+    }
+
+    /// Takes the next object of `track`; returns the fragments that may now be written, in order.
+    ///
+    /// # Errors
+    /// The object is no CMAF chunk or its track is not known; it is dropped.
+    pub fn push(&mut self, track: usize, object: &Bytes) -> Result<Vec<Bytes>, MuxError> {
+        let lane = self.lanes.get_mut(track).ok_or(MuxError::UnknownTrack(track))?;
+        let samples = lane
+            .read(object)
+            .map_err(|source| MuxError::Object { track, source })?;
+        let mut piece: Vec<Sample> = Vec::new();
+        for sample in samples {
+            let opened = self.lanes.get_mut(track).is_some_and(|lane| lane.opens(&sample));
+            if !opened {
+                self.dropped += 1;
+                continue;
+            }
+            if piece.last().is_some_and(|last| last.end() != sample.dts) {
+                self.enqueue(track, std::mem::take(&mut piece));
+            }
+            piece.push(sample);
+        }
+        self.enqueue(track, piece);
+        self.drain()
+    }
+
+    /// Tells that `track` has no more objects, so that the others need not wait for it.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn end_track(&mut self, track: usize) -> Result<Vec<Bytes>, MuxError> {
+        self.lanes
+            .get_mut(track)
+            .ok_or(MuxError::UnknownTrack(track))?
+            .ended = true;
+        self.drain()
+    }
+
+    /// Ends all tracks: returns what still waits.
+    ///
+    /// # Errors
+    /// A fragment does not fit the format.
+    pub fn finish(&mut self) -> Result<Vec<Bytes>, MuxError> {
+        for lane in &mut self.lanes {
+            lane.ended = true;
+        }
+        self.drain()
+    }
+
+    fn enqueue(&mut self, track: usize, samples: Vec<Sample>) {
+        let reach = self.lanes.iter().map(|lane| lane.end).max().unwrap_or(0);
+        let (Some(lane), Some(first), Some(last)) =
+            (self.lanes.get_mut(track), samples.first(), samples.last())
+        else {
+            return;
+        };
+        let base = lane.nanos(first.dts);
+        if lane
+            .last
+            .replace(last.dts)
+            .is_some_and(|before| first.dts < before)
+        {
+            // The publisher started over. The first track that shows it sets where the new line begins.
+            if lane.epoch + 1 == self.epochs.len() {
+                self.epochs.push(Epoch { base, line: reach });
+            }
+            lane.epoch = self.epochs.len() - 1;
+        }
+        let epoch = self.epochs.get(lane.epoch).copied().unwrap_or_default();
+        let line = base - epoch.base + epoch.line;
+        if lane.epoch > 0 && line < lane.end - NANOS / 1000 || self.origin.is_some_and(|origin| line < origin)
+        {
+            self.dropped += samples.len() as u64;
+            return;
+        }
+        lane.end = lane.end.max(lane.nanos(last.end()) - epoch.base + epoch.line);
+        let weight = samples
+            .iter()
+            .map(|sample| sample.data.len() + size_of::<Sample>())
+            .sum();
+        self.buffered += weight;
+        lane.queue.push_back(Piece {
+            epoch: lane.epoch,
+            line,
+            weight,
+            samples,
+        });
+    }
+
+    fn drain(&mut self) -> Result<Vec<Bytes>, MuxError> {
+        let mut out = Vec::new();
+        while self.is_ready() {
+            let heads = self
+                .lanes
+                .iter()
+                .enumerate()
+                .filter_map(|(i, lane)| Some((lane.queue.front()?.line, i)));
+            let Some((line, index)) = heads.min() else { break };
+            let origin = *self.origin.get_or_insert(line);
+            let Some(lane) = self.lanes.get_mut(index) else {
+                break;
+            };
+            let Some(piece) = lane.queue.pop_front() else {
+                break;
+            };
+            self.buffered = self.buffered.saturating_sub(piece.weight);
+            let epoch = self.epochs.get(piece.epoch).copied().unwrap_or_default();
+            // One whole number of ticks per track and epoch: what was without a gap stays so.
+            let moved = ((epoch.line - epoch.base - origin) * lane.timescale).div_euclid(NANOS);
+            let first = piece.samples.first().map_or(0, |sample| i128::from(sample.dts));
+            let Ok(base) = u64::try_from(first + moved) else {
+                self.dropped += piece.samples.len() as u64;
+                continue;
+            };
+            self.sequence = self.sequence.wrapping_add(1);
+            let id = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            out.push(cmaf::fragment(id, self.sequence, base, &piece.samples)?);
+        }
+        Ok(out)
+    }
+
+    /// True if the earliest waiting piece may leave.
+    fn is_ready(&self) -> bool {
+        let complete = self.lanes.iter().all(|lane| lane.ended || !lane.queue.is_empty());
+        let earliest = self
+            .lanes
+            .iter()
+            .filter_map(|lane| lane.queue.front())
+            .map(|piece| piece.line)
+            .min();
+        let latest = self
+            .lanes
+            .iter()
+            .filter_map(|lane| lane.queue.back())
+            .map(|piece| piece.line)
+            .max();
+        let Some((earliest, latest)) = earliest.zip(latest) else {
+            return false;
+        };
+        let lag = i128::try_from(MAX_LAG.as_nanos()).unwrap_or(i128::MAX);
+        complete || latest - earliest > lag || self.buffered > MAX_BUFFERED
+    }
+}
+
+impl Lane {
+    fn nanos(&self, ticks: u64) -> i128 {
+        i128::from(ticks) * NANOS / self.timescale
+    }
+
+    fn opens(&mut self, sample: &Sample) -> bool {
+        self.open |= sample.keyframe;
+        self.open
+    }
+
+    /// The samples of an object, as slices of it.
+    fn read(&mut self, object: &Bytes) -> Result<Vec<Sample>, DemuxError> {
+        let mut planned: VecDeque<Planned> = VecDeque::new();
+        let mut start = 0;
+        let mut fragments = 0;
+        for child in Children(object) {
+            let child = child?;
+            if child.kind == Moof::KIND {
+                fragments += 1;
+                demux::plan(
+                    child.whole,
+                    start,
+                    std::slice::from_mut(&mut self.timeline),
+                    Match::Only,
+                    &mut planned,
+                )?;
+            }
+            start += child.whole.len() as u64;
+        }
+        if fragments == 0 {
+            return Err(DemuxError::Invalid("it has no moof box"));
+        }
+        if planned.len() > MAX_OBJECT_SAMPLES {
+            let (size, limit) = (planned.len() as u64, MAX_OBJECT_SAMPLES as u64);
+            return Err(DemuxError::TooLarge {
+                what: "the number of samples in an object",
+                size,
+                limit,
+            });
+        }
+        let cut = || DemuxError::Truncated {
+            what: "its media data",
+        };
+        let mut samples = Vec::with_capacity(planned.len());
+        for planned in planned {
+            let from = usize::try_from(planned.offset).map_err(|_range| cut())?;
+            let data = object
+                .get(from..)
+                .and_then(|rest| rest.get(..planned.size as usize))
+                .ok_or_else(cut)?;
+            samples.push(planned.with(object.slice_ref(data)));
+        }
+        Ok(samples)
+    }
+}
+
+/// The only track of a CMAF header.
+fn parse_init(init: &Bytes) -> Result<demux::Track, DemuxError> {
+    for child in Children(init) {
+        let child = child?;
+        if child.kind == Moov::KIND {
+            if child.whole.len() as u64 > demux::MAX_MOOV {
+                return Err(DemuxError::TooLarge {
+                    what: "the index (moov)",
+                    size: child.whole.len() as u64,
+                    limit: demux::MAX_MOOV,
+                });
+            }
+            let movie = Movie::parse(&init.slice_ref(child.whole))?;
+            return movie.tracks.into_iter().next().ok_or(DemuxError::NoTracks);
+        }
+    }
+    Err(DemuxError::NoMoov)
+}
