@@ -1,3 +1,8 @@
 //! A node of the Headwater overlay.
 
+#[cfg(feature = "net")]
+pub mod admin;
 pub mod config;
+#[cfg(feature = "net")]
+mod http;
+pub mod status;
