@@ -6,3 +6,5 @@ pub mod config;
 #[cfg(feature = "net")]
 mod http;
 pub mod status;
+#[cfg(feature = "net")]
+pub mod web;

@@ -1,0 +1,293 @@
+//! The public HTTP side of a node, on the TCP port with the same number as its UDP port.
+//!
+//! The first byte of a connection tells what it is: 0x16 begins a TLS handshake (RFC 8446 section 5.1), anything else is
+//! plain HTTP. Plain HTTP is answered for this machine, where browsers treat it as secure; everybody else is sent to
+//! HTTPS on the same port.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/certificate.sha256` | hash of the certificate in use: 64 lower-case hex digits and nothing else |
+//! | `/certificates.sha256` | a line each: the certificate in use, then the next one |
+//! | any other | the page |
+//!
+//! The first form is what `@moq/net` fetches for an `http://` URL; it decodes the whole body as one number. Both may be
+//! read by pages of any origin: a hash is public, and it is meant to be pinned elsewhere.
+//!
+//! Nothing here tells about sessions or tracks, and nothing can be changed.
+
+mod page;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::uri::{Authority, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use headwater_certs::{CertificateHash, Fingerprint};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{LimitName, Metrics};
+use crate::http;
+
+/// First byte of a TLS connection: the record type "handshake".
+const TLS_HANDSHAKE: u8 = 0x16;
+/// Protocols offered in TLS: what is served here.
+pub const ALPN: &[&[u8]] = &[b"http/1.1"];
+
+/// Sent with every answer. The policy lets a page load and connect to this node alone.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'self'; frame-ancestors 'none'"),
+    ),
+    (
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    ),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
+/// The port cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another program listens there.
+    #[error("{0} is in use, perhaps by another relay; stop it, or choose another address with --listen")]
+    InUse(SocketAddr),
+    /// Something else.
+    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Takes the TCP port. Done before UDP, whose port several sockets may share: a second relay fails here.
+///
+/// # Errors
+///
+/// [`BindError`] if the port is taken or the address is not ours.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    // tokio sets SO_REUSEADDR on Unix, which permits a restart while old connections linger but no second listener.
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse(address),
+            _ => BindError::Listen { address, source },
+        })
+}
+
+/// The hashes that browsers may pin, replaced when a certificate is renewed.
+#[derive(Debug, Default)]
+pub struct PublishedHashes {
+    hashes: RwLock<Vec<CertificateHash>>,
+}
+
+impl PublishedHashes {
+    /// Publishes these, the one in use first. Empty if the certificate comes from files: browsers pin only certificates
+    /// of at most 14 days.
+    pub fn new(hashes: Vec<CertificateHash>) -> Self {
+        Self {
+            hashes: RwLock::new(hashes),
+        }
+    }
+
+    /// Publishes these from now on.
+    pub fn replace(&self, hashes: Vec<CertificateHash>) {
+        *self.hashes.write().unwrap_or_else(PoisonError::into_inner) = hashes;
+    }
+
+    fn current(&self) -> Option<CertificateHash> {
+        self.hashes
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .first()
+            .copied()
+    }
+
+    fn lines(&self) -> String {
+        let hashes = self.hashes.read().unwrap_or_else(PoisonError::into_inner);
+        hashes.iter().map(|hash| format!("{hash}\n")).collect()
+    }
+}
+
+/// What the public side serves, and its limits.
+#[derive(Debug, Clone)]
+pub struct WebState {
+    /// TLS settings; the certificate inside may be replaced at run time. Use [`ALPN`].
+    pub tls: Arc<rustls::ServerConfig>,
+    /// For `/certificate.sha256`.
+    pub hashes: Arc<PublishedHashes>,
+    /// The node's key, shown on the page.
+    pub fingerprint: Option<Fingerprint>,
+    /// Counts the limit below.
+    pub metrics: Arc<Metrics>,
+    /// Connections at one time.
+    pub connections: usize,
+    /// Time for the first byte, for the TLS handshake and for the headers of a request.
+    pub patience: Duration,
+}
+
+/// Serves until `cancel`. Dropping the future closes every connection.
+pub fn serve(
+    listener: TcpListener,
+    state: WebState,
+    cancel: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
+    let doors = Doors {
+        tls: TlsAcceptor::from(Arc::clone(&state.tls)),
+        pages: pages(&state),
+        redirect: Router::new()
+            .fallback(redirect)
+            .layer(middleware::map_response(secure)),
+        patience: state.patience,
+        cancel: cancel.clone(),
+    };
+    let full = move || state.metrics.limit_hit(LimitName::WebConnections);
+    http::accept_connections(
+        listener,
+        state.connections,
+        cancel,
+        full,
+        move |stream, remote| doors.clone().admit(stream, remote),
+    )
+}
+
+/// What a connection may turn out to be.
+#[derive(Clone)]
+struct Doors {
+    tls: TlsAcceptor,
+    pages: Router,
+    redirect: Router,
+    patience: Duration,
+    cancel: CancellationToken,
+}
+
+/// What to do with a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Door {
+    Tls,
+    Pages,
+    Redirect,
+}
+
+impl Door {
+    fn of(first_byte: u8, remote: SocketAddr) -> Self {
+        if first_byte == TLS_HANDSHAKE {
+            Self::Tls
+        } else if remote.ip().to_canonical().is_loopback() {
+            Self::Pages
+        } else {
+            Self::Redirect
+        }
+    }
+}
+
+impl Doors {
+    async fn admit(self, stream: TcpStream, remote: SocketAddr) {
+        let mut first = [0];
+        let Ok(Ok(1)) = timeout(self.patience, stream.peek(&mut first)).await else {
+            return;
+        };
+        let [first] = first;
+        match Door::of(first, remote) {
+            Door::Tls => match timeout(self.patience, self.tls.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    http::serve_connection(stream, self.pages, self.patience, self.cancel).await
+                }
+                Ok(Err(error)) => tracing::debug!(%remote, %error, "TLS handshake over TCP failed"),
+                Err(_) => tracing::debug!(%remote, "TLS handshake over TCP took too long"),
+            },
+            Door::Pages => http::serve_connection(stream, self.pages, self.patience, self.cancel).await,
+            Door::Redirect => http::serve_connection(stream, self.redirect, self.patience, self.cancel).await,
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Pages {
+    hashes: Arc<PublishedHashes>,
+    fingerprint: Option<String>,
+}
+
+fn pages(state: &WebState) -> Router {
+    let fingerprint = state.fingerprint.map(|fingerprint| fingerprint.to_hex());
+    let pages = Pages {
+        hashes: Arc::clone(&state.hashes),
+        fingerprint,
+    };
+    Router::new()
+        .route("/certificate.sha256", get(certificate_hash))
+        .route("/certificates.sha256", get(certificate_hashes))
+        .route(
+            "/api/{*rest}",
+            get(async || (StatusCode::NOT_FOUND, "nothing here\n")),
+        )
+        .fallback(get(the_page))
+        .layer(middleware::map_response(secure))
+        .with_state(pages)
+}
+
+async fn secure(mut response: Response) -> Response {
+    response.headers_mut().extend(SECURITY_HEADERS);
+    response
+}
+
+async fn certificate_hash(State(pages): State<Pages>) -> Response {
+    let Some(hash) = pages.hashes.current() else {
+        let text = "404: this relay's certificate is signed by an authority and needs no hash\n";
+        return (StatusCode::NOT_FOUND, ANY_ORIGIN, text).into_response();
+    };
+    (ANY_ORIGIN, hash.to_hex()).into_response()
+}
+
+async fn certificate_hashes(State(pages): State<Pages>) -> Response {
+    (ANY_ORIGIN, pages.hashes.lines()).into_response()
+}
+
+const ANY_ORIGIN: [(HeaderName, &str); 1] = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+
+async fn the_page(State(pages): State<Pages>, headers: HeaderMap) -> Html<String> {
+    Html(page::render(
+        host(&headers).as_ref(),
+        env!("CARGO_PKG_VERSION"),
+        pages.fingerprint.as_deref(),
+    ))
+}
+
+async fn redirect(headers: HeaderMap, uri: Uri) -> Response {
+    match host(&headers).and_then(|host| secure_location(&host, &uri)) {
+        Some(location) => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response(),
+        None => (StatusCode::BAD_REQUEST, "400: use https on this port\n").into_response(),
+    }
+}
+
+fn host(headers: &HeaderMap) -> Option<Authority> {
+    headers.get(header::HOST)?.to_str().ok()?.parse().ok()
+}
+
+/// The same place over HTTPS. HTTP and HTTPS share the port, so the host stays as it is; `None` if it hides another one.
+fn secure_location(host: &Authority, uri: &Uri) -> Option<HeaderValue> {
+    if host.as_str().contains('@') {
+        return None;
+    }
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = if path.starts_with('/') { path } else { "/" };
+    HeaderValue::try_from(format!("https://{host}{path}")).ok()
+}
+
+#[cfg(test)]
+mod tests;

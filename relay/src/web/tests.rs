@@ -1,0 +1,199 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use headwater_certs::{ClientTrust, NodeKey, Resolver, Validity, client_config, issue, server_config};
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::http::tests::{exchange, get, status};
+
+struct Running {
+    address: SocketAddr,
+    fingerprint: Fingerprint,
+    hashes: Arc<PublishedHashes>,
+    cancel: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+fn moment() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_790_000_000)
+}
+
+async fn start() -> Running {
+    let key = NodeKey::generate().unwrap();
+    let certificate = issue(&key, &[], Validity::starting(moment(), Duration::from_secs(3600))).unwrap();
+    let next = issue(&key, &[], Validity::starting(moment(), Duration::from_secs(7200))).unwrap();
+    let resolver = Resolver::new(key.certified(&certificate).unwrap());
+    let hashes = Arc::new(PublishedHashes::new(vec![certificate.hash(), next.hash()]));
+    let state = WebState {
+        tls: Arc::new(server_config(resolver, ALPN)),
+        hashes: Arc::clone(&hashes),
+        fingerprint: Some(key.fingerprint()),
+        metrics: Arc::new(Metrics::new("1.2.3")),
+        connections: 8,
+        patience: Duration::from_secs(5),
+    };
+    let listener = bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let cancel = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(serve(listener, state, cancel.clone()));
+    Running {
+        address,
+        fingerprint: key.fingerprint(),
+        hashes,
+        cancel,
+        tasks,
+    }
+}
+
+impl Running {
+    async fn plain(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        exchange(&mut stream, request).await
+    }
+
+    async fn tls(&self, pin: Fingerprint, request: &str) -> io::Result<String> {
+        let config = client_config(&ClientTrust::Pin(vec![pin]), ALPN).unwrap();
+        let stream = TcpStream::connect(self.address).await?;
+        let mut stream = TlsConnector::from(Arc::new(config))
+            .connect("any.example".try_into().unwrap(), stream)
+            .await?;
+        Ok(exchange(&mut stream, request).await)
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_served_plain_on_this_machine() {
+    let mut running = start().await;
+    for path in ["/", "/any/where?x=1"] {
+        let answer = running.plain(&get(path, "localhost:4443", "")).await;
+        assert_eq!(status(&answer), "200", "{answer}");
+        assert!(
+            answer.contains("moq subscribe moqt://localhost:4443/"),
+            "{answer}"
+        );
+        assert!(answer.contains(&running.fingerprint.to_hex()), "{answer}");
+        for header in [
+            "content-security-policy: default-src 'self'",
+            "nosniff",
+            "referrer-policy: no-referrer",
+        ] {
+            assert!(answer.contains(header), "{header}: {answer}");
+        }
+        assert!(!answer.contains("access-control"), "{answer}");
+    }
+    assert_eq!(
+        status(&running.plain(&get("/api/v1/sessions", "localhost", "")).await),
+        "404"
+    );
+    let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    assert_eq!(status(&running.plain(post).await), "405");
+    running.cancel.cancel();
+    running.tasks.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn https_is_served_on_the_same_port_with_the_nodes_key() {
+    let running = start().await;
+    let request = get("/certificate.sha256", "any.example", "");
+    let answer = running.tls(running.fingerprint, &request).await.unwrap();
+    assert_eq!(status(&answer), "200", "{answer}");
+    let stranger = NodeKey::generate().unwrap().fingerprint();
+    let error = running.tls(stranger, &request).await.unwrap_err().to_string();
+    assert!(
+        error.contains(&stranger.to_hex()) && error.contains(&running.fingerprint.to_hex()),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_hashes_follow_the_certificates() {
+    let running = start().await;
+    let lines = running.hashes.lines();
+    let (current, next) = lines.split_once('\n').unwrap();
+    let answer = running
+        .plain(&get(
+            "/certificate.sha256",
+            "localhost",
+            "Origin: http://elsewhere\r\n",
+        ))
+        .await;
+    // Exactly the digits: the client decodes the whole body.
+    assert!(answer.ends_with(&format!("\r\n\r\n{current}")), "{answer}");
+    assert!(answer.contains("access-control-allow-origin: *"), "{answer}");
+    let answer = running.plain(&get("/certificates.sha256", "localhost", "")).await;
+    assert!(
+        answer.ends_with(&format!("\r\n\r\n{current}\n{next}")),
+        "{answer}"
+    );
+
+    running.hashes.replace(vec![next.trim().parse().unwrap()]);
+    let answer = running.plain(&get("/certificate.sha256", "localhost", "")).await;
+    assert!(answer.ends_with(next.trim()), "{answer}");
+    running.hashes.replace(Vec::new());
+    assert_eq!(
+        status(&running.plain(&get("/certificate.sha256", "localhost", "")).await),
+        "404"
+    );
+}
+
+#[tokio::test]
+async fn a_broken_handshake_ends_only_itself() {
+    let running = start().await;
+    let mut broken = TcpStream::connect(running.address).await.unwrap();
+    broken
+        .write_all(&[TLS_HANDSHAKE, 3, 1, 0, 4, 99, 0, 0, 0])
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    tokio::io::AsyncReadExt::read_to_end(&mut broken, &mut answer)
+        .await
+        .unwrap();
+    assert_eq!(status(&running.plain(&get("/", "localhost", "")).await), "200");
+}
+
+#[tokio::test]
+async fn a_second_relay_on_the_port_fails() {
+    let running = start().await;
+    assert!(
+        matches!(bind(running.address).await, Err(BindError::InUse(address)) if address == running.address)
+    );
+}
+
+#[test]
+fn the_door_depends_on_the_first_byte_and_the_remote() {
+    let local: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let mapped: SocketAddr = "[::ffff:127.0.0.1]:9".parse().unwrap();
+    let elsewhere: SocketAddr = "192.0.2.1:9".parse().unwrap();
+    for remote in [local, mapped, elsewhere] {
+        assert_eq!(Door::of(0x16, remote), Door::Tls);
+    }
+    assert_eq!(Door::of(b'G', local), Door::Pages);
+    assert_eq!(Door::of(b'G', mapped), Door::Pages);
+    assert_eq!(Door::of(b'G', elsewhere), Door::Redirect);
+    assert_eq!(Door::of(0, elsewhere), Door::Redirect);
+}
+
+#[test]
+fn plain_http_from_elsewhere_is_sent_to_https() {
+    let location = |host: &str, uri: &str| {
+        let value = secure_location(&host.parse().unwrap(), &uri.parse().unwrap());
+        value.map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_eq!(
+        location("relay.example:4443", "/a/b?c=d").unwrap(),
+        "https://relay.example:4443/a/b?c=d"
+    );
+    assert_eq!(
+        location("[2001:db8::1]:4443", "/").unwrap(),
+        "https://[2001:db8::1]:4443/"
+    );
+    assert_eq!(
+        location("relay.example", "http://other.example/x").unwrap(),
+        "https://relay.example/x"
+    );
+    assert_eq!(location("relay.example", "*").unwrap(), "https://relay.example/");
+    assert_eq!(location("user@evil.example", "/"), None);
+}
