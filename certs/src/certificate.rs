@@ -77,7 +77,7 @@ impl Validity {
     }
 
     /// Reads the dates of any X.509 certificate; `None` if it is none.
-    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+    pub fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let parsed = ParsedCertificate::try_from(certificate).ok()?;
         let algorithms = provider().signature_verification_algorithms;
         // rustls gives no dates, but names the one that a moment violates: ask at both ends of time.

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Larger files are not ours: keys and certificates take a few kilobytes.
 pub(crate) const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -178,7 +179,10 @@ impl StateDir {
     }
 
     fn write_temporary(&self, name: &str, contents: &[u8]) -> Result<PathBuf, StateError> {
-        let temporary = self.file(&format!(".{name}.{}.tmp", std::process::id()));
+        // Neither another process nor another thread may write to the same temporary file.
+        static WRITES: AtomicU64 = AtomicU64::new(0);
+        let count = WRITES.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.file(&format!(".{name}.{}.{count}.tmp", std::process::id()));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -264,6 +268,30 @@ mod tests {
             error.contains(dir.file("f").to_str().unwrap()) && error.contains("--state-dir"),
             "{error}"
         );
+        assert_eq!(names(&dir), ["f"]);
+    }
+
+    #[test]
+    fn of_many_that_make_one_file_at_once_one_wins() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::create(temp.path()).unwrap();
+        let made: Vec<bool> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8u8)
+                .map(|id| {
+                    scope.spawn({
+                        let dir = &dir;
+                        move || dir.write_new("f", &[id; 9])
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap().unwrap())
+                .collect()
+        });
+        assert_eq!(made.iter().filter(|&&won| won).count(), 1);
+        let winner = u8::try_from(made.iter().position(|&won| won).unwrap()).unwrap();
+        assert_eq!(dir.read("f").unwrap().unwrap(), [winner; 9]);
         assert_eq!(names(&dir), ["f"]);
     }
 

@@ -187,6 +187,14 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_that_asks_nothing_more_is_cut() {
+        let (address, _cancel, _tasks) = start(1, Duration::from_millis(20)).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        let answer = exchange(&mut idle, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(answer.ends_with("hello"), "{answer}");
+    }
+
+    #[tokio::test]
     async fn cancelling_ends_the_loop_and_idle_connections() {
         let (address, cancel, mut tasks) = start(4, Duration::from_secs(5)).await;
         let mut idle = TcpStream::connect(address).await.unwrap();

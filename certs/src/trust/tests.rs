@@ -20,10 +20,19 @@ fn handshake(
     key: &NodeKey,
     served: &Certificate,
 ) -> Result<ClientConnection, rustls::Error> {
+    handshake_with("relay.example", trust, key, served)
+}
+
+fn handshake_with(
+    name: &'static str,
+    trust: &ClientTrust,
+    key: &NodeKey,
+    served: &Certificate,
+) -> Result<ClientConnection, rustls::Error> {
     let resolver = Resolver::new(key.certified(served).unwrap());
     let alpn: [&[u8]; 1] = [b"moqt-18"];
     let server = ServerConnection::new(Arc::new(server_config(resolver, &alpn))).unwrap();
-    let name = ServerName::try_from("relay.example").unwrap();
+    let name = ServerName::try_from(name).unwrap();
     let config = client_config(trust, &alpn).unwrap();
     let mut client = Connection::Client(ClientConnection::new(Arc::new(config), name).unwrap());
     let mut server = Connection::Server(server);
@@ -121,6 +130,26 @@ fn insecure_takes_anybody_and_an_authority_does_not() {
     std::fs::write(&file, served.to_pem()).unwrap();
     let error = handshake(&ClientTrust::Ca(file), &key, &served).unwrap_err();
     assert!(matches!(error, rustls::Error::InvalidCertificate(_)), "{error}");
+}
+
+#[test]
+fn a_relays_own_certificate_can_stand_as_its_authority() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "rustls compares dates with the real clock"
+    )]
+    let now = std::time::SystemTime::now();
+    let key = NodeKey::generate().unwrap();
+    let served = issue(&key, &[], Validity::starting(now, Duration::from_secs(3600))).unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("ca.pem");
+    std::fs::write(&file, served.to_pem()).unwrap();
+    let trust = ClientTrust::Ca(file);
+    handshake_with("localhost", &trust, &key, &served).unwrap();
+    let error = handshake_with("relay.example", &trust, &key, &served)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("relay.example"), "{error}");
 }
 
 #[test]
