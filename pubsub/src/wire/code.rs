@@ -209,3 +209,19 @@ codes! {
         MALFORMED_TRACK = 0x12,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_codes_are_kept_and_mean_internal_error() {
+        let grease = RequestErrorCode::new(0x9d);
+        assert_eq!(grease.into_inner(), 0x9d);
+        assert_eq!(grease.known(), RequestErrorCode::INTERNAL_ERROR);
+        assert_eq!(grease.to_string(), "0x9d");
+        assert_eq!(SessionCode::new(0x11c).known(), SessionCode::new(1));
+        assert_eq!(StreamCode::new(0x12).known(), StreamCode::MALFORMED_TRACK);
+        assert_eq!(format!("{:?}", PublishDoneCode::new(5)), "TOO_FAR_BEHIND");
+    }
+}

@@ -286,3 +286,6 @@ pub(crate) fn check_length(namespace: &TrackNamespace, name: &TrackName) -> Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

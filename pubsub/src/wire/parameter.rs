@@ -404,3 +404,6 @@ pub enum Token {
         value: Bytes,
     },
 }
+
+#[cfg(test)]
+mod tests;

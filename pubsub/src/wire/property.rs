@@ -217,3 +217,6 @@ impl<'a> Iterator for Iter<'a> {
         Some(property)
     }
 }
+
+#[cfg(test)]
+mod tests;
