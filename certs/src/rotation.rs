@@ -73,18 +73,22 @@ impl Rotation {
             Ok(certificate
                 .filter(|found| key.certified(found).is_ok() && names.iter().all(|name| covers(found, name))))
         };
-        match (fits(CURRENT_FILE)?, fits(NEXT_FILE)?) {
-            (Some(current), Some(next)) => {
-                let mut rotation = Self { names, current, next };
-                rotation.advance(key, dir, now)?;
-                Ok(rotation)
-            }
-            _ => {
-                let rotation = Self::fresh(key, names, now)?;
+        let Some(current) = fits(CURRENT_FILE)? else {
+            let rotation = Self::fresh(key, names, now)?;
+            rotation.store(dir)?;
+            return Ok(rotation);
+        };
+        let mut rotation = match fits(NEXT_FILE)?.filter(|next| next.validity() == successor(&current)) {
+            Some(next) => Self { names, current, next },
+            None => {
+                let next = issue(key, &names, successor(&current))?;
+                let rotation = Self { names, current, next };
                 rotation.store(dir)?;
-                Ok(rotation)
+                rotation
             }
-        }
+        };
+        rotation.advance(key, dir, now)?;
+        Ok(rotation)
     }
 
     fn fresh(key: &NodeKey, names: Vec<String>, now: SystemTime) -> Result<Self, RotationError> {
@@ -135,10 +139,9 @@ impl Rotation {
     }
 
     fn store(&self, dir: &StateDir) -> Result<(), StateError> {
-        // The successor first: a crash between the two leaves a pair that no longer follows each other, but no
-        // certificate in use is lost.
-        dir.write(NEXT_FILE, self.next.to_pem().as_bytes())?;
-        dir.write(CURRENT_FILE, self.current.to_pem().as_bytes())
+        // The one in use first: after a crash between the two writes it is found again, and its successor is made anew.
+        dir.write(CURRENT_FILE, self.current.to_pem().as_bytes())?;
+        dir.write(NEXT_FILE, self.next.to_pem().as_bytes())
     }
 }
 
@@ -271,6 +274,19 @@ mod tests {
         node.dir.write(CURRENT_FILE, b"garbage").unwrap();
         let repaired = Rotation::open(&other, names, &node.dir, node.now).unwrap();
         assert!(other.certified(repaired.current()).is_ok());
+    }
+
+    #[test]
+    fn a_crash_in_the_middle_of_a_renewal_keeps_the_announced_certificate() {
+        let mut node = node();
+        let mut rotation = node.open();
+        let before = node.dir.read(NEXT_FILE).unwrap().unwrap();
+        node.now = rotation.due();
+        node.advance(&mut rotation);
+        node.dir.write(NEXT_FILE, &before).unwrap();
+        let repaired = node.open();
+        assert_eq!(repaired.current(), rotation.current());
+        assert_eq!(repaired.next().validity(), rotation.next().validity());
     }
 
     #[test]
