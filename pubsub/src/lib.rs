@@ -1,3 +1,4 @@
 //! MoQ Transport (draft-18): codec, session, tracks and fan-out as plain state machines, and an async API over QUIC and WebTransport.
 
+pub mod session;
 pub mod wire;

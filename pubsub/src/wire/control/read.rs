@@ -78,6 +78,11 @@ impl MessageReader {
         self.held.is_empty()
     }
 
+    /// How many bytes of an incomplete message are held.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     fn check_kind(&self, kind: u64) -> Result<(), DecodeError> {
         if !kind::is_known(kind) {
             return Err(DecodeError::UnknownType {

@@ -1,0 +1,200 @@
+//! The peer's control stream: SETUP first, then at most one GOAWAY (draft sections "Session initialization", "SETUP").
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+
+use super::error::Violation;
+use super::event::{Event, PeerSetup, RequestKey, Side, Time, Transport};
+use super::{Session, Timer};
+use crate::wire::control::Setup;
+use crate::wire::control::StreamKind;
+use crate::wire::{Message, MessageReader, SessionCode, StreamCode, Version};
+
+/// Where the peer's control stream stands.
+#[derive(Debug)]
+pub(super) struct Control {
+    reader: MessageReader,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No SETUP yet; request streams are kept unread.
+    AwaitingSetup { early: Early },
+    /// SETUP came.
+    Established,
+}
+
+/// Request streams that came before SETUP.
+#[derive(Debug, Default)]
+struct Early {
+    streams: BTreeMap<RequestKey, EarlyStream>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct EarlyStream {
+    bytes: BytesMut,
+    fin: bool,
+}
+
+impl Control {
+    pub(super) fn new(version: Version) -> Self {
+        Self {
+            reader: MessageReader::new(version, StreamKind::Control),
+            state: State::AwaitingSetup {
+                early: Early::default(),
+            },
+        }
+    }
+
+    /// Drops what is kept, when the session closes.
+    pub(super) fn discard(&mut self) {
+        self.state = State::Established;
+    }
+
+    /// How many early request streams are kept; `None` after SETUP.
+    pub(super) fn early_streams(&self) -> Option<usize> {
+        match &self.state {
+            State::AwaitingSetup { early } => Some(early.streams.len()),
+            State::Established => None,
+        }
+    }
+
+    /// Starts to keep the bytes of a stream.
+    pub(super) fn keep_stream(&mut self, key: RequestKey) {
+        if let State::AwaitingSetup { early } = &mut self.state {
+            early.streams.insert(key, EarlyStream::default());
+        }
+    }
+
+    /// Drops what is kept of a stream.
+    pub(super) fn drop_stream(&mut self, key: RequestKey) {
+        if let State::AwaitingSetup { early } = &mut self.state
+            && let Some(stream) = early.streams.remove(&key)
+        {
+            early.bytes -= stream.bytes.len();
+        }
+    }
+
+    /// Keeps that a stream ended; says whether it is one of those kept.
+    pub(super) fn keep_fin(&mut self, key: RequestKey) -> bool {
+        let State::AwaitingSetup { early } = &mut self.state else {
+            return false;
+        };
+        early
+            .streams
+            .get_mut(&key)
+            .map(|stream| stream.fin = true)
+            .is_some()
+    }
+}
+
+/// What became of bytes that may have come too early.
+pub(super) enum Kept {
+    /// SETUP is there: read them now.
+    No,
+    /// They wait for SETUP.
+    Yes,
+    /// The bound is reached: the stream is to be reset.
+    Overflow,
+}
+
+impl Session {
+    /// Bytes of the peer's control stream, from its first (the stream type is the message type of SETUP).
+    pub fn recv_control(&mut self, now: Time, bytes: Bytes) {
+        if self.is_closed() {
+            return;
+        }
+        self.control.reader.push(bytes);
+        let result = self.read_control(now);
+        self.check(result);
+    }
+
+    /// The peer closed or reset its control stream.
+    pub fn recv_control_closed(&mut self) {
+        self.fail(Violation::protocol("control stream closed"));
+    }
+
+    fn read_control(&mut self, now: Time) -> Result<(), Violation> {
+        while !self.is_closed()
+            && let Some(message) = self.control.reader.poll()?
+        {
+            match (&self.control.state, message) {
+                (State::AwaitingSetup { .. }, Message::Setup(setup)) => self.setup_received(now, setup)?,
+                (State::AwaitingSetup { .. }, _) => {
+                    return Err(Violation::protocol("control stream does not begin with SETUP"));
+                }
+                (State::Established, Message::Goaway(goaway)) => self.goaway_received(goaway)?,
+                (State::Established, Message::Setup(_)) => return Err(Violation::protocol("second SETUP")),
+                (State::Established, _) => {
+                    return Err(Violation::protocol(
+                        "only GOAWAY may follow SETUP on the control stream",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn setup_received(&mut self, now: Time, setup: Setup) -> Result<(), Violation> {
+        // draft §10.3.1.1, §10.3.1.2: only a client, only over QUIC.
+        let misplaced = self.config.side == Side::Client || self.config.transport == Transport::WebTransport;
+        if misplaced && setup.path.is_some() {
+            return Err(Violation::new(
+                SessionCode::INVALID_PATH,
+                "PATH from a server or over WebTransport",
+            ));
+        }
+        if misplaced && setup.authority.is_some() {
+            return Err(Violation::new(
+                SessionCode::INVALID_AUTHORITY,
+                "AUTHORITY from a server or over WebTransport",
+            ));
+        }
+        let tokens = self.tokens.resolve_setup(setup.authorization_tokens)?;
+        self.timers.remove(&Timer::Setup);
+        self.events.push_back(Event::Established(PeerSetup {
+            path: setup.path,
+            authority: setup.authority,
+            tokens,
+            max_auth_token_cache_size: setup.max_auth_token_cache_size.unwrap_or(0),
+            implementation: setup.implementation,
+        }));
+        let before = std::mem::replace(&mut self.control.state, State::Established);
+        if let State::AwaitingSetup { early } = before {
+            for (key, stream) in early.streams {
+                self.recv(now, key, stream.bytes.freeze());
+                if stream.fin {
+                    self.recv_fin(now, key);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps bytes of a request stream if SETUP has not come.
+    pub(super) fn keep_early(&mut self, key: RequestKey, bytes: &Bytes) -> Kept {
+        let max = self.config.limits.early_bytes;
+        let State::AwaitingSetup { early } = &mut self.control.state else {
+            return Kept::No;
+        };
+        // Streams that we opened are read at once: the peer answers only what it has seen, and may do so before its SETUP
+        // is read here. They are kept like the others, so that the first event is that of SETUP.
+        let stream = early.streams.entry(key).or_default();
+        if early.bytes.saturating_add(bytes.len()) > max {
+            return Kept::Overflow;
+        }
+        early.bytes += bytes.len();
+        stream.bytes.extend_from_slice(bytes);
+        Kept::Yes
+    }
+
+    /// Resets a stream for which there is no room before SETUP.
+    pub(super) fn refuse_early(&mut self, key: RequestKey) {
+        self.control.drop_stream(key);
+        self.lost(key, Some(StreamCode::EXCESSIVE_LOAD));
+        self.abandon(key, StreamCode::EXCESSIVE_LOAD);
+    }
+}
