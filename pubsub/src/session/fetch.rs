@@ -11,6 +11,7 @@ use super::publication::Publication;
 use super::request::{After, Exchange};
 use super::subscription::{is_unsupported, local_error};
 use super::token::AuthToken;
+use super::update::held_size;
 use crate::wire::control::{self, FetchKind, FetchOk};
 use crate::wire::parameter::Scope;
 use crate::wire::{FullTrackName, Location, Message, Parameters, Properties, RequestErrorCode, StreamCode};
@@ -35,6 +36,13 @@ pub(super) struct Held {
     joining: Joining,
     parameters: Parameters,
     tokens: Vec<AuthToken>,
+}
+
+impl Held {
+    /// About how many bytes it holds.
+    pub(super) fn size(&self) -> usize {
+        held_size(&self.parameters, &self.tokens)
+    }
 }
 
 /// Which subscription a joining fetch joins, and from where.
@@ -330,6 +338,7 @@ impl Session {
             };
             self.events.push_back(Event::Request { key, request, tokens });
         }
+        self.count_held(key);
     }
 
     fn resolve(&self, fetch_id: u64, joining: Joining) -> Resolved {

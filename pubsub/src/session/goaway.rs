@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::config::{Side, Time};
 use super::error::{IllegalMove, Violation};
-use super::event::{Event, RequestKey, Side, Time, Transmit};
+use super::event::{Event, RequestKey, Transmit};
 use super::request::{Exchange, Opener, encode};
 use super::{Session, Timer};
 use crate::wire::control::Goaway;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::event::Side;
+use super::config::Side;
 
 impl Side {
     /// Parity of the Request IDs that this side generates.

@@ -14,6 +14,7 @@
 //! application's knowledge; timers of data streams; the choice of when PUBLISH_DONE is due.
 
 mod alias;
+mod config;
 mod error;
 mod event;
 mod fetch;
@@ -23,6 +24,7 @@ mod namespace;
 mod publication;
 mod request;
 mod setup;
+mod stream;
 mod subscription;
 mod token;
 mod update;
@@ -33,11 +35,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use alias::AliasState;
+pub use config::{Config, Limits, Side, Time, Transport};
 pub use error::{IllegalMove, RequestRefused};
-pub use event::{
-    Accepted, Config, Event, FetchTarget, IncomingRequest, Limits, PeerSetup, RequestKey, Side, Time,
-    Transmit, Transport,
-};
+pub use event::{Accepted, Event, FetchTarget, IncomingRequest, PeerSetup, RequestKey, Transmit};
 pub use token::AuthToken;
 
 use crate::wire::{FullTrackName, SessionCode};
@@ -64,8 +64,10 @@ pub struct Session {
     lingering: VecDeque<RequestKey>,
     /// Peer's joining fetches that wait for their subscription.
     held_fetches: BTreeSet<RequestKey>,
-    /// Bytes of incomplete messages on request streams.
-    partial_bytes: usize,
+    /// Requests of the peer whose stream is not forgotten.
+    peer_requests: usize,
+    /// Bytes of messages on request streams that are incomplete or wait.
+    held_bytes: usize,
     next_id: ids::Counter,
     seen_ids: ids::Seen,
     /// Requests that are not over by Request ID; ours and the peer's differ in parity.
@@ -117,7 +119,8 @@ impl Session {
             next_key: 0,
             lingering: VecDeque::new(),
             held_fetches: BTreeSet::new(),
-            partial_bytes: 0,
+            peer_requests: 0,
+            held_bytes: 0,
             next_id: ids::Counter::new(config.side),
             seen_ids: ids::Seen::new(config.side.peer(), config.limits.request_id_holes),
             by_id: BTreeMap::new(),

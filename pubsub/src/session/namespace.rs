@@ -2,19 +2,18 @@
 //!
 //! Namespaces are whole names towards the application; on the wire they lack the prefix that was asked for.
 
+mod responder;
+
 use std::collections::BTreeSet;
 
 use super::Session;
-use super::error::{IllegalMove, RequestRefused, Violation};
-use super::event::{Event, IncomingRequest, RequestKey};
+use super::config::Limits;
+use super::error::{RequestRefused, Violation};
+use super::event::{Event, RequestKey};
 use super::request::{Exchange, Opener};
-use super::token::AuthToken;
-use crate::wire::control::{
-    Namespace, NamespaceDone, PublishBlocked, PublishNamespace, RequestOk, SubscribeNamespace,
-    SubscribeTracks,
-};
+use crate::wire::control::{PublishBlocked, PublishNamespace, SubscribeNamespace, SubscribeTracks};
 use crate::wire::parameter::Scope;
-use crate::wire::{FullTrackName, Message, Parameters, RequestErrorCode, StreamCode, TrackNamespace};
+use crate::wire::{FullTrackName, Message, Parameters, StreamCode, TrackNamespace};
 
 /// Where a namespace request stands.
 #[derive(Debug)]
@@ -25,7 +24,7 @@ pub(super) enum Discovery {
     Namespaces {
         answer: Answer,
         prefix: TrackNamespace,
-        known: BTreeSet<TrackNamespace>,
+        known: Known,
     },
     /// SUBSCRIBE_TRACKS, with the tracks that were reported as blocked by us.
     Tracks {
@@ -33,6 +32,53 @@ pub(super) enum Discovery {
         prefix: TrackNamespace,
         blocked: BTreeSet<FullTrackName>,
     },
+}
+
+/// The namespaces known under a prefix.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    namespaces: BTreeSet<TrackNamespace>,
+    bytes: usize,
+}
+
+/// What became of a namespace that was to be added.
+enum Added {
+    Yes,
+    KnownBefore,
+    NoRoom,
+}
+
+impl Known {
+    fn insert(&mut self, namespace: &TrackNamespace, limits: &Limits) -> Added {
+        if self.namespaces.contains(namespace) {
+            return Added::KnownBefore;
+        }
+        let bytes = self.bytes.saturating_add(namespace.byte_len());
+        if self.namespaces.len() >= limits.namespaces || bytes > limits.namespace_bytes {
+            return Added::NoRoom;
+        }
+        self.bytes = bytes;
+        self.namespaces.insert(namespace.clone());
+        Added::Yes
+    }
+
+    fn remove(&mut self, namespace: &TrackNamespace) -> bool {
+        let known = self.namespaces.remove(namespace);
+        if known {
+            self.bytes -= namespace.byte_len();
+        }
+        known
+    }
+
+    /// Takes out those that are not under `prefix`.
+    fn take_outside(&mut self, prefix: &TrackNamespace) -> Vec<TrackNamespace> {
+        let gone: Vec<_> = self
+            .namespaces
+            .extract_if(.., |namespace| !namespace.has_prefix(prefix))
+            .collect();
+        self.bytes -= gone.iter().map(TrackNamespace::byte_len).sum::<usize>();
+        gone
+    }
 }
 
 /// Whether a request was accepted.
@@ -43,11 +89,11 @@ pub(super) enum Answer {
 }
 
 impl Discovery {
-    const fn namespaces(prefix: TrackNamespace) -> Self {
+    fn namespaces(prefix: TrackNamespace) -> Self {
         Self::Namespaces {
             answer: Answer::Awaited,
             prefix,
-            known: BTreeSet::new(),
+            known: Known::default(),
         }
     }
 
@@ -114,9 +160,7 @@ impl Discovery {
                 Vec::new()
             }
             Self::Namespaces { prefix, known, .. } => {
-                let gone = known
-                    .extract_if(.., |namespace| !namespace.has_prefix(&new))
-                    .collect();
+                let gone = known.take_outside(&new);
                 *prefix = new;
                 gone
             }
@@ -126,7 +170,7 @@ impl Discovery {
     /// The namespaces that are known and not done; forgets them.
     pub(super) fn take_namespaces(&mut self) -> Vec<TrackNamespace> {
         match self {
-            Self::Namespaces { known, .. } => std::mem::take(known).into_iter().collect(),
+            Self::Namespaces { known, .. } => std::mem::take(known).namespaces.into_iter().collect(),
             Self::Publishing { .. } | Self::Tracks { .. } => Vec::new(),
         }
     }
@@ -209,268 +253,6 @@ impl Session {
     }
 }
 
-// Our answers.
-impl Session {
-    /// Accepts a PUBLISH_NAMESPACE, SUBSCRIBE_NAMESPACE or SUBSCRIBE_TRACKS of the peer.
-    ///
-    /// # Errors
-    /// [`IllegalMove`] says why nothing was sent.
-    pub fn accept_namespace_request(&mut self, key: RequestKey) -> Result<(), IllegalMove> {
-        let request = self.live(key)?;
-        match &request.exchange {
-            Exchange::Discovery(state) if request.opener == Opener::Peer && !state.is_answered() => {}
-            _ => return Err(request.illegal()),
-        }
-        self.send(key, &Message::RequestOk(RequestOk::default()))?;
-        if let Some(request) = self.requests.get_mut(&key)
-            && let Exchange::Discovery(state) = &mut request.exchange
-        {
-            state.accept();
-        }
-        self.deliver_updates(key);
-        Ok(())
-    }
-
-    /// Tells the peer of a namespace under its accepted SUBSCRIBE_NAMESPACE. One that it knows is not sent again.
-    ///
-    /// # Errors
-    /// [`IllegalMove`] says why nothing was sent.
-    pub fn namespace(&mut self, key: RequestKey, namespace: &TrackNamespace) -> Result<(), IllegalMove> {
-        let max = self.config.limits.namespaces;
-        let (suffix, known) = self.reported(key, namespace)?;
-        if known.contains(namespace) {
-            return Ok(());
-        }
-        if known.len() >= max {
-            return Err(IllegalMove::TooManyNamespaces);
-        }
-        known.insert(namespace.clone());
-        self.send(key, &Message::Namespace(Namespace { suffix }))?;
-        Ok(())
-    }
-
-    /// Tells the peer that a namespace is gone. Does nothing if the peer was not told of it.
-    ///
-    /// # Errors
-    /// [`IllegalMove`] says why nothing was sent.
-    pub fn namespace_done(&mut self, key: RequestKey, namespace: &TrackNamespace) -> Result<(), IllegalMove> {
-        let (suffix, known) = self.reported(key, namespace)?;
-        if known.remove(namespace) {
-            self.send(key, &Message::NamespaceDone(NamespaceDone { suffix }))?;
-        }
-        Ok(())
-    }
-
-    /// Tells the peer that a track under its accepted SUBSCRIBE_TRACKS is not published for want of stream credit; it will not
-    /// be, as long as that request lasts. Said once.
-    ///
-    /// # Errors
-    /// [`IllegalMove`] says why nothing was sent.
-    pub fn publish_blocked(&mut self, key: RequestKey, track: &FullTrackName) -> Result<(), IllegalMove> {
-        self.live(key)?;
-        let Some(request) = self.requests.get_mut(&key) else {
-            return Err(IllegalMove::Ended);
-        };
-        let illegal = request.illegal();
-        let (
-            Opener::Peer,
-            Exchange::Discovery(Discovery::Tracks {
-                answer: Answer::Given,
-                prefix,
-                blocked,
-            }),
-        ) = (request.opener, &mut request.exchange)
-        else {
-            return Err(illegal);
-        };
-        let suffix = track
-            .namespace()
-            .strip_prefix(prefix)
-            .ok_or(IllegalMove::NotUnderPrefix)?;
-        if blocked.insert(track.clone()) {
-            let name = track.name().clone();
-            self.send(key, &Message::PublishBlocked(PublishBlocked { suffix, name }))?;
-        }
-        Ok(())
-    }
-
-    /// Whether the peer was told by PUBLISH_BLOCKED that `track` will not be published.
-    pub(super) fn is_reported_blocked(&self, track: &FullTrackName) -> bool {
-        self.requests.values().any(|request| match &request.exchange {
-            Exchange::Discovery(Discovery::Tracks { blocked, .. }) => blocked.contains(track),
-            _ => false,
-        })
-    }
-
-    /// The suffix of `namespace` under the peer's accepted SUBSCRIBE_NAMESPACE, and what it knows.
-    fn reported(
-        &mut self,
-        key: RequestKey,
-        namespace: &TrackNamespace,
-    ) -> Result<(TrackNamespace, &mut BTreeSet<TrackNamespace>), IllegalMove> {
-        self.live(key)?;
-        let Some(request) = self.requests.get_mut(&key) else {
-            return Err(IllegalMove::Ended);
-        };
-        let illegal = request.illegal();
-        match (request.opener, &mut request.exchange) {
-            (
-                Opener::Peer,
-                Exchange::Discovery(Discovery::Namespaces {
-                    answer: Answer::Given,
-                    prefix,
-                    known,
-                }),
-            ) => {
-                let suffix = namespace
-                    .strip_prefix(prefix)
-                    .ok_or(IllegalMove::NotUnderPrefix)?;
-                Ok((suffix, known))
-            }
-            _ => Err(illegal),
-        }
-    }
-}
-
-// The peer's requests.
-impl Session {
-    pub(super) fn publish_namespace_received(
-        &mut self,
-        key: RequestKey,
-        mut request: PublishNamespace,
-    ) -> Result<(), Violation> {
-        let (id, namespace) = (request.request_id, Some(&request.namespace));
-        let Some(tokens) = self.admit(
-            key,
-            id,
-            &mut request.parameters,
-            Scope::PublishNamespace,
-            namespace,
-        )?
-        else {
-            return Ok(());
-        };
-        let PublishNamespace {
-            namespace,
-            parameters,
-            ..
-        } = request;
-        let exchange = Exchange::Discovery(Discovery::Publishing {
-            answer: Answer::Awaited,
-        });
-        self.offer(
-            key,
-            exchange,
-            IncomingRequest::PublishNamespace {
-                namespace,
-                parameters,
-            },
-            tokens,
-        );
-        Ok(())
-    }
-
-    pub(super) fn subscribe_namespace_received(
-        &mut self,
-        key: RequestKey,
-        mut request: SubscribeNamespace,
-    ) -> Result<(), Violation> {
-        let (id, prefix) = (request.request_id, Some(&request.prefix));
-        let admitted = self.admit(
-            key,
-            id,
-            &mut request.parameters,
-            Scope::SubscribeNamespace,
-            prefix,
-        )?;
-        let SubscribeNamespace {
-            prefix, parameters, ..
-        } = request;
-        let discovery = Discovery::namespaces(prefix.clone());
-        let request = IncomingRequest::SubscribeNamespace { prefix, parameters };
-        self.offer_discovery(key, discovery, request, admitted);
-        Ok(())
-    }
-
-    pub(super) fn subscribe_tracks_received(
-        &mut self,
-        key: RequestKey,
-        mut request: SubscribeTracks,
-    ) -> Result<(), Violation> {
-        let (id, prefix) = (request.request_id, Some(&request.prefix));
-        let admitted = self.admit(key, id, &mut request.parameters, Scope::SubscribeTracks, prefix)?;
-        let SubscribeTracks {
-            prefix, parameters, ..
-        } = request;
-        let discovery = Discovery::tracks(prefix.clone());
-        let request = IncomingRequest::SubscribeTracks { prefix, parameters };
-        self.offer_discovery(key, discovery, request, admitted);
-        Ok(())
-    }
-
-    fn offer_discovery(
-        &mut self,
-        key: RequestKey,
-        discovery: Discovery,
-        request: IncomingRequest,
-        admitted: Option<Vec<AuthToken>>,
-    ) {
-        let Some(tokens) = admitted else { return };
-        let overlaps = discovery
-            .prefix()
-            .is_some_and(|prefix| self.overlaps(key, &discovery, prefix));
-        if overlaps {
-            self.refuse(
-                key,
-                RequestErrorCode::PREFIX_OVERLAP,
-                "prefix overlaps that of another request",
-            );
-            return;
-        }
-        self.offer(key, Exchange::Discovery(discovery), request, tokens);
-    }
-
-    /// Why an update of the peer may not set this prefix.
-    pub(super) fn prefix_objection(
-        &self,
-        key: RequestKey,
-        prefix: Option<&TrackNamespace>,
-    ) -> Option<(RequestErrorCode, &'static str)> {
-        let prefix = prefix?;
-        if prefix.is_dot() || prefix.is_session() {
-            return Some((RequestErrorCode::DOES_NOT_EXIST, "reserved namespace"));
-        }
-        match self.requests.get(&key).map(|request| &request.exchange) {
-            Some(Exchange::Discovery(state)) if self.overlaps(key, state, prefix) => Some((
-                RequestErrorCode::PREFIX_OVERLAP,
-                "prefix overlaps that of another request",
-            )),
-            _ => None,
-        }
-    }
-
-    /// Whether `prefix` and that of another request of the peer, of the same kind, contain each other. Prefixes that an
-    /// update would set count as well.
-    fn overlaps(&self, key: RequestKey, kind: &Discovery, prefix: &TrackNamespace) -> bool {
-        self.requests.iter().any(|(other, request)| {
-            let Exchange::Discovery(state) = &request.exchange else {
-                return false;
-            };
-            let comparable = *other != key && request.opener == Opener::Peer && state.is_same_kind(kind);
-            let coming = request
-                .updates
-                .iter()
-                .filter_map(super::update::PeerUpdate::prefix);
-            comparable
-                && state
-                    .prefix()
-                    .into_iter()
-                    .chain(coming)
-                    .any(|other| other.has_prefix(prefix) || prefix.has_prefix(other))
-        })
-    }
-}
-
 // The peer's answers to our namespace requests.
 impl Session {
     pub(super) fn namespace_received(
@@ -478,18 +260,16 @@ impl Session {
         key: RequestKey,
         suffix: &TrackNamespace,
     ) -> Result<(), Violation> {
-        let max = self.config.limits.namespaces;
+        let limits = self.config.limits;
         let (namespace, known) = self.enumerated(key, suffix)?;
-        if known.contains(&namespace) {
-            return Ok(());
+        match known.insert(&namespace, &limits) {
+            Added::Yes => self.events.push_back(Event::Namespace { key, namespace }),
+            Added::KnownBefore => {}
+            Added::NoRoom => {
+                self.lost(key, Some(StreamCode::EXCESSIVE_LOAD));
+                self.abandon(key, StreamCode::EXCESSIVE_LOAD);
+            }
         }
-        if known.len() >= max {
-            self.lost(key, Some(StreamCode::EXCESSIVE_LOAD));
-            self.abandon(key, StreamCode::EXCESSIVE_LOAD);
-            return Ok(());
-        }
-        known.insert(namespace.clone());
-        self.events.push_back(Event::Namespace { key, namespace });
         Ok(())
     }
 
@@ -538,7 +318,7 @@ impl Session {
         &mut self,
         key: RequestKey,
         suffix: &TrackNamespace,
-    ) -> Result<(TrackNamespace, &mut BTreeSet<TrackNamespace>), Violation> {
+    ) -> Result<(TrackNamespace, &mut Known), Violation> {
         match self
             .requests
             .get_mut(&key)

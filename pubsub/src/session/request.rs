@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::alias::AliasEnd;
-use super::error::{IllegalMove, RequestRefused, Violation};
-use super::event::{Event, IncomingRequest, RequestKey, Time, Transmit};
+use super::config::Time;
+use super::error::{IllegalMove, Violation};
+use super::event::{Event, IncomingRequest, RequestKey};
 use super::fetch::Fetch;
 use super::namespace::Discovery;
 use super::publication::Publication;
@@ -19,7 +20,7 @@ use super::setup::Kept;
 use super::subscription::Subscription;
 use super::token::AuthToken;
 use super::update::PeerUpdate;
-use super::{Session, Timer, goaway};
+use super::{Session, goaway};
 use crate::wire::control::{RequestError, StreamKind};
 use crate::wire::parameter::Scope;
 use crate::wire::{
@@ -47,13 +48,13 @@ pub(super) struct Request {
     pub(super) opener: Opener,
     /// Its Request ID, once known.
     pub(super) id: Option<u64>,
-    reader: MessageReader,
-    /// Bytes that the reader holds, as counted in the session.
-    partial: usize,
+    pub(super) reader: MessageReader,
+    /// Bytes held for it, as counted in the session.
+    pub(super) held: usize,
     /// Our half of the stream is open.
     pub(super) sending: bool,
     /// The peer's half of the stream is open.
-    receiving: bool,
+    pub(super) receiving: bool,
     pub(super) goaway: goaway::State,
     pub(super) exchange: Exchange,
     /// Updates that we sent and the peer has not answered, each with the prefix that it sets.
@@ -140,12 +141,12 @@ impl Exchange {
 }
 
 impl Request {
-    fn new(opener: Opener, version: Version, exchange: Exchange) -> Self {
+    pub(super) fn new(opener: Opener, version: Version, exchange: Exchange) -> Self {
         Self {
             opener,
             id: None,
             reader: MessageReader::new(version, StreamKind::Request),
-            partial: 0,
+            held: 0,
             sending: true,
             receiving: true,
             goaway: goaway::State::default(),
@@ -179,7 +180,7 @@ impl Session {
             return key;
         }
         let limits = &self.config.limits;
-        let no_room = self.requests.len() >= limits.open_requests
+        let no_room = self.peer_requests >= limits.open_requests
             || self
                 .control
                 .early_streams()
@@ -188,6 +189,7 @@ impl Session {
             key,
             Request::new(Opener::Peer, self.config.version, Exchange::Unread),
         );
+        self.peer_requests += 1;
         if no_room {
             self.abandon(key, StreamCode::EXCESSIVE_LOAD);
         } else {
@@ -214,7 +216,7 @@ impl Session {
         }
         let result = self.read(key);
         self.check(result);
-        self.count_partial(key);
+        self.count_held(key);
     }
 
     /// The peer closed its half of a request stream.
@@ -444,220 +446,22 @@ impl Session {
         }
     }
 
-    /// Holds the bytes of incomplete messages to their bound.
-    fn count_partial(&mut self, key: RequestKey) {
+    /// Counts again what is held for a request, and resets it if the session holds too much.
+    pub(super) fn count_held(&mut self, key: RequestKey) {
         let Some(request) = self.requests.get_mut(&key) else {
             return;
         };
-        let before = std::mem::replace(&mut request.partial, request.reader.held());
-        self.partial_bytes = self.partial_bytes - before + request.partial;
-        if self.partial_bytes > self.config.limits.partial_bytes {
+        let waiting = match &request.exchange {
+            Exchange::Fetch(Fetch::Held(fetch)) => fetch.size(),
+            _ => 0,
+        };
+        let updates: usize = request.updates.iter().map(PeerUpdate::size).sum();
+        let now = request.reader.held() + waiting + updates;
+        let before = std::mem::replace(&mut request.held, now);
+        self.held_bytes = self.held_bytes - before + now;
+        if self.held_bytes > self.config.limits.held_bytes && now > before {
             self.lost(key, Some(StreamCode::EXCESSIVE_LOAD));
             self.abandon(key, StreamCode::EXCESSIVE_LOAD);
         }
-    }
-}
-
-// Opening, sending, ending.
-impl Session {
-    /// A request that is not over.
-    pub(super) fn live(&self, key: RequestKey) -> Result<&Request, IllegalMove> {
-        self.check_open()?;
-        match self.requests.get(&key) {
-            Some(request) if request.exchange.is_known() => Ok(request),
-            _ => Err(IllegalMove::Ended),
-        }
-    }
-
-    pub(super) const fn check_open(&self) -> Result<(), IllegalMove> {
-        match self.phase {
-            super::Phase::Open => Ok(()),
-            super::Phase::Closed => Err(IllegalMove::Closed),
-        }
-    }
-
-    /// Whether a new request may be sent at all.
-    pub(super) fn check_may_ask(&self, namespace: Option<&TrackNamespace>) -> Result<(), RequestRefused> {
-        if self.is_closed() {
-            return Err(RequestRefused::Closed);
-        }
-        if self.goaway.received {
-            return Err(RequestRefused::GoingAway);
-        }
-        match namespace {
-            Some(namespace) if namespace.is_dot() => Err(RequestRefused::Reserved),
-            _ => Ok(()),
-        }
-    }
-
-    /// Opens a request stream of ours with the message that `message` makes of its Request ID.
-    pub(super) fn open(
-        &mut self,
-        exchange: Exchange,
-        if_credit: bool,
-        message: impl FnOnce(u64) -> Message,
-    ) -> Result<RequestKey, RequestRefused> {
-        let id = self.next_id.take();
-        let bytes = match encode(self.config.version, &message(id)) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.next_id.give_back(id);
-                return Err(error.into());
-            }
-        };
-        let key = self.take_key();
-        let mut request = Request::new(Opener::Us, self.config.version, exchange);
-        request.id = Some(id);
-        self.requests.insert(key, request);
-        self.by_id.insert(id, key);
-        self.transmits.push_back(Transmit::Open {
-            key,
-            bytes,
-            if_credit,
-        });
-        Ok(key)
-    }
-
-    const fn take_key(&mut self) -> RequestKey {
-        let key = RequestKey(self.next_key);
-        self.next_key += 1;
-        key
-    }
-
-    /// Sends a message on the stream of a request. It is dropped if our half is closed.
-    pub(super) fn send(&mut self, key: RequestKey, message: &Message) -> Result<(), EncodeError> {
-        let bytes = encode(self.config.version, message)?;
-        if self.requests.get(&key).is_some_and(|request| request.sending) {
-            self.transmits.push_back(Transmit::Write { key, bytes });
-        }
-        Ok(())
-    }
-
-    /// Tells the application that the peer, or a limit, ended a request that it knows.
-    pub(super) fn lost(&mut self, key: RequestKey, code: Option<StreamCode>) {
-        let Some(request) = self.requests.get_mut(&key) else {
-            return;
-        };
-        let told = match &mut request.exchange {
-            Exchange::Unread | Exchange::Over(_) | Exchange::Fetch(Fetch::Held(_)) => false,
-            Exchange::Discovery(state) => {
-                let namespaces = if request.opener == Opener::Us {
-                    state.take_namespaces()
-                } else {
-                    Vec::new()
-                };
-                let gone = namespaces
-                    .into_iter()
-                    .map(|namespace| Event::NamespaceDone { key, namespace });
-                self.events.extend(gone);
-                true
-            }
-            _ => true,
-        };
-        if told {
-            self.events.push_back(match request.opener {
-                Opener::Us => Event::Ended { key, code },
-                Opener::Peer => Event::Cancelled { key, code },
-            });
-        }
-    }
-
-    /// The peer reset or stopped a stream: the request ends, and so does the rest of the stream.
-    fn cut(&mut self, key: RequestKey, code: StreamCode) {
-        self.lost(key, Some(code));
-        self.abandon(key, StreamCode::CANCELLED);
-    }
-
-    /// Ends a request and both halves of its stream at once.
-    pub(super) fn abandon(&mut self, key: RequestKey, code: StreamCode) {
-        self.release(key, AliasEnd::Cancelled, After::Anything);
-        self.control.drop_stream(key);
-        let Some(request) = self.requests.get(&key) else {
-            return;
-        };
-        if request.sending {
-            self.transmits.push_back(Transmit::Reset { key, code });
-        }
-        if request.receiving {
-            self.transmits.push_back(Transmit::Stop { key, code });
-        }
-        self.forget(key);
-        self.wake_fetches();
-    }
-
-    /// Ends a request and our half of its stream; the peer's half may linger.
-    pub(super) fn over(&mut self, key: RequestKey, after: After) {
-        let how = if after == After::Nothing {
-            AliasEnd::Done
-        } else {
-            AliasEnd::Cancelled
-        };
-        self.release(key, how, after);
-        let Some(request) = self.requests.get_mut(&key) else {
-            return;
-        };
-        if std::mem::replace(&mut request.sending, false) {
-            self.transmits.push_back(Transmit::Finish { key });
-        }
-        self.settle(key);
-        self.wake_fetches();
-    }
-
-    /// Forgets a request that is over once the peer's half is closed, or lets it linger.
-    fn settle(&mut self, key: RequestKey) {
-        if self.requests.get(&key).is_some_and(|request| !request.receiving) {
-            return self.forget(key);
-        }
-        if !self.lingering.contains(&key) {
-            self.lingering.push_back(key);
-        }
-        if self.lingering.len() > self.config.limits.lingering_requests
-            && let Some(&oldest) = self.lingering.front()
-        {
-            self.transmits.push_back(Transmit::Stop {
-                key: oldest,
-                code: StreamCode::CANCELLED,
-            });
-            self.forget(oldest);
-        }
-    }
-
-    /// Takes a request out of all tables but the one of streams.
-    fn release(&mut self, key: RequestKey, how: AliasEnd, after: After) {
-        let Some(request) = self.requests.get_mut(&key) else {
-            return;
-        };
-        let opener = request.opener;
-        let ended = std::mem::replace(&mut request.exchange, Exchange::Over(after));
-        request.updates.clear();
-        request.asked.clear();
-        if let Some(id) = request.id
-            && self.by_id.get(&id) == Some(&key)
-        {
-            self.by_id.remove(&id);
-        }
-        self.timers.remove(&Timer::RequestGoaway(key));
-        self.held_fetches.remove(&key);
-        let (role, track) = match ended {
-            Exchange::Subscription(state) => {
-                if let Some(alias) = state.alias() {
-                    self.aliases.end(alias, key, how);
-                }
-                (Role::Subscriber, state.into_track())
-            }
-            Exchange::Publication(state) => (Role::Publisher, state.into_track()),
-            _ => return,
-        };
-        let entry = (role, opener, track);
-        if self.roles.get(&entry) == Some(&key) {
-            self.roles.remove(&entry);
-        }
-    }
-
-    fn forget(&mut self, key: RequestKey) {
-        if let Some(request) = self.requests.remove(&key) {
-            self.partial_bytes -= request.partial;
-        }
-        self.lingering.retain(|lingering| *lingering != key);
     }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 
+use super::config::{Side, Time, Transport};
 use super::error::Violation;
-use super::event::{Event, PeerSetup, RequestKey, Side, Time, Transport};
+use super::event::{Event, PeerSetup, RequestKey};
 use super::{Session, Timer};
 use crate::wire::control::Setup;
 use crate::wire::control::StreamKind;

@@ -8,6 +8,7 @@ use super::event::{Accepted, Event, RequestKey};
 use super::namespace::Discovery;
 use super::publication::Publication;
 use super::request::{After, Exchange, Opener, Request};
+use super::subscription::local_error;
 use super::token::AuthToken;
 use super::{Session, Side};
 use crate::wire::control::{RequestError, RequestOk, RequestUpdate};
@@ -34,7 +35,29 @@ pub(super) enum PeerUpdate {
     },
 }
 
+/// About how many bytes the parameters of a message hold while it waits.
+pub(super) fn held_size(parameters: &Parameters, tokens: &[AuthToken]) -> usize {
+    let tokens: usize = tokens
+        .iter()
+        .map(|token| size_of::<AuthToken>() + token.value.len())
+        .sum();
+    let prefix = parameters
+        .track_namespace_prefix
+        .as_ref()
+        .map_or(0, TrackNamespace::byte_len);
+    size_of::<Parameters>() + prefix + tokens
+}
+
 impl PeerUpdate {
+    /// About how many bytes it holds.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Waiting { parameters, tokens } => held_size(parameters, tokens),
+            Self::Delivered { prefix, .. } => prefix.as_ref().map_or(0, TrackNamespace::byte_len),
+            Self::Doomed { .. } => 0,
+        }
+    }
+
     /// The prefix that the update would set.
     pub(super) const fn prefix(&self) -> Option<&TrackNamespace> {
         match self {
@@ -301,16 +324,15 @@ impl Session {
                 });
             }
         }
-        if let Some(PeerUpdate::Doomed { code, reason }) = request.updates.front() {
-            let error = RequestError {
-                code: *code,
-                retry_after_ms: None,
-                reason: (*reason).to_owned(),
-                redirect: None,
-            };
-            if self.fail_update(key, error).is_err() {
-                self.abandon(key, StreamCode::INTERNAL_ERROR);
-            }
+        let doomed = match request.updates.front() {
+            Some(PeerUpdate::Doomed { code, reason }) => Some(local_error(*code, reason)),
+            _ => None,
+        };
+        self.count_held(key);
+        if let Some(error) = doomed
+            && self.fail_update(key, error).is_err()
+        {
+            self.abandon(key, StreamCode::INTERNAL_ERROR);
         }
     }
 
