@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 font=${FONT:-/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf}
-clock="drawtext=fontfile=$font:fontsize=40:fontcolor=white:box=1:boxcolor=black@0.6:boxborderw=10:x=(w-tw)/2:y=h-80"
+clock="drawtext=fontfile=$font:fontsize=28:fontcolor=white:box=1:boxcolor=black@0.6:boxborderw=10:x=(w-tw)/2:y=h-80"
 ffmpeg -hide_banner -loglevel error -y \
   -f lavfi -i "testsrc2=size=640x360:rate=30:duration=10" \
   -f lavfi -i "sine=frequency=220:beep_factor=4:sample_rate=48000:duration=10" \

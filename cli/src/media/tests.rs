@@ -1,5 +1,9 @@
 //! Whole ways through this folder, on vectors made by ffmpeg.
 
+mod catalogs;
+mod hostile;
+mod timing;
+
 use std::io::Cursor;
 
 use bytes::Bytes;
@@ -8,7 +12,7 @@ use super::catalog::Catalog;
 use super::demux::{DemuxError, Demuxer, Event, FileReader};
 use super::mux::Muxer;
 use super::package::{Packager, PackagerConfig, Packet};
-use super::testdata::{ALL, AV1_OPUS, GOP, HEVC, LIVE, MOOV_AT_END, PROGRESSIVE, VP9_OPUS};
+use super::testdata::{AAC, ALL, AV1_OPUS, GOP, HEVC, LIVE, MOOV_AT_END, PROGRESSIVE, VP9_OPUS};
 use super::{MediaKind, Sample, TrackInfo};
 
 type Read = (Vec<TrackInfo>, Vec<Sample>);
