@@ -208,3 +208,22 @@ fn a_pipe_gives_the_samples_of_the_file() {
         }
     }
 }
+
+#[test]
+fn a_rewound_file_gives_the_same_again() {
+    for bytes in [MOOV_AT_END, LIVE] {
+        let mut reader = FileReader::open(Cursor::new(bytes)).unwrap();
+        let mut passes = Vec::new();
+        for _pass in 0..2 {
+            passes.push(sort(
+                std::iter::from_fn(|| reader.next_event().unwrap()).collect(),
+            ));
+            reader.rewind().unwrap();
+        }
+        assert_eq!(passes[0].1, passes[1].1);
+        assert!(
+            !passes[0].0.is_empty() && passes[1].0.is_empty(),
+            "tracks are announced once"
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mp4_atom::{Atom, Audio, Av1c, Avcc, Btrt, Decode, Dops, Esds, FourCC, Hvcc, VpcC};
+use mp4_atom::{Atom, Audio, Av1c, Avcc, Btrt, Decode, Dops, Esds, FourCC, Hvcc, Mp4a, VpcC};
 
 use super::DemuxError;
 use crate::media::MediaKind;
@@ -33,8 +33,16 @@ pub(super) fn describe(entry: &Child<'_>, kind: MediaKind, id: u32) -> Result<En
         (MediaKind::Audio, b"mp4a" | b"Opus") => audio(entry)?,
         _ => None,
     };
+    // `mp4a` alone would look like AAC, which is supported: it is the entry of MP3 and others, too.
+    let foreign = || {
+        if entry.kind == Mp4a::KIND {
+            "mp4a without AAC".to_owned()
+        } else {
+            name()
+        }
+    };
     read.ok_or_else(|| DemuxError::UnsupportedCodec {
-        codec: name(),
+        codec: foreign(),
         kind,
         id,
     })
