@@ -1,7 +1,7 @@
 //! Catalogs: what tracks a broadcast has. One [`Catalog`], two JSON forms of it.
 //!
-//! [`msf`]: draft-ietf-moq-msf-01 with CMAF packaging of draft-ietf-moq-cmsf, on the track [`MSF_TRACK`].
-//! [`hang`]: the catalog of moq-dev, on the track [`HANG_TRACK`]. Both can carry the same CMAF tracks, so a broadcast
+//! MSF: draft-ietf-moq-msf-01 with CMAF packaging of draft-ietf-moq-cmsf, on the track [`MSF_TRACK`].
+//! hang: the catalog of moq-dev, on the track [`HANG_TRACK`]. Both can carry the same CMAF tracks, so a broadcast
 //! is published once and described twice.
 //!
 //! Reading is tolerant: unknown fields are passed over, tracks in a packaging we cannot write into an MP4 are left out
