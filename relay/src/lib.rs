@@ -5,6 +5,7 @@ pub mod admin;
 pub mod config;
 #[cfg(feature = "net")]
 mod http;
+pub mod hub;
 pub mod status;
 #[cfg(feature = "net")]
 pub mod web;

@@ -1,0 +1,497 @@
+//! FETCH from subscribers: served from the track, which is filled from upstream where it has holes (draft sections "Fetch
+//! Handling", "FILL TIMEOUT Parameter").
+//!
+//! While an upstream subscription flows, the track itself knows how far it reaches. Otherwise a publisher is asked for the
+//! whole range first, and its FETCH_OK says where that ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use headwater_pubsub::wire::control::RequestError;
+use headwater_pubsub::wire::{FullTrackName, Location, Parameters, RequestErrorCode, StreamCode};
+
+use super::Hub;
+use super::input::{FetchRange, JoiningStart, RequestKey, RequestRef, SessionId, Tag, TrackId};
+use super::listen::refuse_reserved;
+use super::output::{Output, ServedRange};
+use super::refusals::{Refusal, error, most_useful};
+use super::session::{Incoming, Kind};
+use super::timers::Timer;
+use super::tracks::ListenerState;
+
+mod fill;
+
+pub(super) use fill::Fill;
+
+/// A downstream FETCH.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    /// `None` while a joining FETCH waits for its subscription.
+    track: Option<TrackId>,
+    state: FetchState,
+    /// Time that it may still spend waiting for publishers.
+    budget: Duration,
+    /// What it waits for.
+    seek: Option<Seek>,
+    /// What it waited for before, and who was asked.
+    last: Option<(Range, BTreeMap<SessionId, RequestError>)>,
+    /// Upstream FETCHes that run on its behalf.
+    fills: BTreeSet<Tag>,
+    /// How many were begun.
+    begun: usize,
+}
+
+#[derive(Debug)]
+enum FetchState {
+    /// The subscription it joins was not answered.
+    Joining {
+        subscription: RequestRef,
+        start: JoiningStart,
+        parameters: Parameters,
+    },
+    /// A publisher is being asked where its range ends.
+    Finding { parameters: Parameters },
+    /// The data plane has it.
+    Served,
+}
+
+/// A search for the objects of a range.
+#[derive(Debug)]
+struct Seek {
+    range: Range,
+    since: Duration,
+    /// Who could not help, and why.
+    tried: BTreeMap<SessionId, RequestError>,
+    /// The upstream FETCH it waits for.
+    tag: Option<Tag>,
+}
+
+/// A range as in FETCH: `end` is one past the last object, or object 0 for a whole group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    start: Location,
+    end: Location,
+}
+
+impl Range {
+    /// The end in an order that lets "the whole group" come last.
+    const fn past(self) -> (u64, u64) {
+        (
+            self.end.group,
+            if self.end.object == 0 {
+                u64::MAX
+            } else {
+                self.end.object
+            },
+        )
+    }
+
+    fn covers(self, other: Self) -> bool {
+        self.start <= other.start && self.past() >= other.past()
+    }
+
+    fn is_legal(self) -> bool {
+        (self.start.group, self.start.object) < self.past()
+    }
+}
+
+impl Hub {
+    pub(super) fn fetch(
+        &mut self,
+        session: SessionId,
+        key: RequestKey,
+        range: FetchRange,
+        parameters: Parameters,
+    ) {
+        let request = RequestRef::Peer(session, key);
+        let outcome = self
+            .admit(session, Kind::Fetch)
+            .map(|_| ())
+            .and_then(|()| match range {
+                FetchRange::Standalone { track, start, end } => {
+                    self.fetch_range(request, &track, Range { start, end }, parameters)
+                }
+                FetchRange::Joining { subscription, start } => {
+                    self.fetch_joining(request, subscription, start, parameters)
+                }
+            });
+        if let Err(refusal) = outcome {
+            self.reject(request, refusal);
+        }
+    }
+
+    fn fetch_range(
+        &mut self,
+        request: RequestRef,
+        name: &FullTrackName,
+        range: Range,
+        parameters: Parameters,
+    ) -> Result<(), Refusal> {
+        refuse_reserved(name)?;
+        if !range.is_legal() {
+            return Err(error(
+                RequestErrorCode::INVALID_RANGE,
+                "the range ends before it begins",
+            ));
+        }
+        let budget = self.budget(&parameters);
+        let live = self.tracks.live(name);
+        let track = live.and_then(|id| self.tracks.get(id));
+        if track.is_some_and(|track| track.is_flowing() || (budget.is_zero() && track.created)) {
+            let served = ServedRange::Live {
+                start: range.start,
+                end: range.end,
+            };
+            self.hold_fetch(request, live, FetchState::Served, budget);
+            self.serve_fetch(request, served, parameters);
+            return Ok(());
+        }
+        if self.publishers(name).is_empty() {
+            return Err(error(
+                RequestErrorCode::DOES_NOT_EXIST,
+                "no publisher has this track",
+            ));
+        }
+        if budget.is_zero() {
+            return Err(error(
+                RequestErrorCode::TIMEOUT,
+                "nothing of the track is at hand",
+            ));
+        }
+        let id = self.tracks.live_or_new(name);
+        self.hold_fetch(request, Some(id), FetchState::Finding { parameters }, budget);
+        self.begin_seek(request, range);
+        Ok(())
+    }
+
+    fn fetch_joining(
+        &mut self,
+        request: RequestRef,
+        subscription: Option<RequestRef>,
+        start: JoiningStart,
+        parameters: Parameters,
+    ) -> Result<(), Refusal> {
+        let found = subscription
+            .filter(|subscription| subscription.session() == request.session())
+            .and_then(|subscription| Some((subscription, self.listens_to(subscription)?)));
+        let Some((subscription, id)) = found else {
+            return Err(no_such_subscription());
+        };
+        let Some(listener) = self
+            .tracks
+            .get(id)
+            .and_then(|track| track.listeners.get(&subscription))
+        else {
+            return Err(no_such_subscription());
+        };
+        // A PUBLISH_OK may be overtaken by the FETCH that joins it.
+        let offered = matches!(listener.state, ListenerState::Offered { .. });
+        if !listener.forward && !offered {
+            return Err(not_forwarding());
+        }
+        let ready = matches!(listener.state, ListenerState::Served) && listener.held.is_empty();
+        let budget = self.budget(&parameters);
+        if ready {
+            self.hold_fetch(request, Some(id), FetchState::Served, budget);
+            self.serve_fetch(request, ServedRange::Joining { subscription, start }, parameters);
+        } else {
+            self.joining.entry(subscription).or_default().insert(request);
+            self.hold_fetch(
+                request,
+                None,
+                FetchState::Joining {
+                    subscription,
+                    start,
+                    parameters,
+                },
+                budget,
+            );
+        }
+        Ok(())
+    }
+
+    fn budget(&self, parameters: &Parameters) -> Duration {
+        match parameters.fill_timeout_ms {
+            Some(budget) => Duration::from_millis(budget).min(self.config.fill_max),
+            None => self.config.fill,
+        }
+    }
+
+    fn hold_fetch(
+        &mut self,
+        request: RequestRef,
+        track: Option<TrackId>,
+        state: FetchState,
+        budget: Duration,
+    ) {
+        let RequestRef::Peer(session, key) = request else {
+            return;
+        };
+        let fetch = Fetch {
+            track,
+            state,
+            budget,
+            seek: None,
+            last: None,
+            fills: BTreeSet::new(),
+            begun: 0,
+        };
+        self.hold_request(session, key, Incoming::Fetch(Box::new(fetch)));
+        if let Some(id) = track {
+            self.attach_fetch(id, request);
+        }
+    }
+
+    fn attach_fetch(&mut self, id: TrackId, request: RequestRef) {
+        if let Some(track) = self.tracks.get_mut(id) {
+            track.fetches.insert(request);
+        }
+        self.touch(id);
+    }
+
+    fn serve_fetch(&mut self, request: RequestRef, range: ServedRange, parameters: Parameters) {
+        let Some(fetch) = self.fetch_mut(request) else {
+            return;
+        };
+        fetch.state = FetchState::Served;
+        let Some(track) = fetch.track else { return };
+        self.push(Output::ServeFetch {
+            request,
+            track,
+            range,
+            parameters,
+        });
+    }
+
+    fn fetch_ref(&self, request: RequestRef) -> Option<&Fetch> {
+        let RequestRef::Peer(session, key) = request else {
+            return None;
+        };
+        match self.sessions.get(&session)?.request(key)? {
+            Incoming::Fetch(fetch) => Some(fetch),
+            _ => None,
+        }
+    }
+
+    fn fetch_mut(&mut self, request: RequestRef) -> Option<&mut Fetch> {
+        let RequestRef::Peer(session, key) = request else {
+            return None;
+        };
+        match self.sessions.get_mut(&session)?.request_mut(key)? {
+            Incoming::Fetch(fetch) => Some(fetch),
+            _ => None,
+        }
+    }
+
+    /// A subscription is established: the fetches that join it can be served.
+    pub(super) fn serve_joining(&mut self, id: TrackId, subscription: RequestRef) {
+        let listener = self
+            .tracks
+            .get(id)
+            .and_then(|track| track.listeners.get(&subscription));
+        let forward = listener.is_some_and(|listener| listener.forward);
+        for request in self.joining.remove(&subscription).unwrap_or_default() {
+            if !forward {
+                self.refuse_fetch(request, not_forwarding());
+                continue;
+            }
+            let Some(fetch) = self.fetch_mut(request) else {
+                continue;
+            };
+            fetch.track = Some(id);
+            if let FetchState::Joining {
+                subscription,
+                start,
+                parameters,
+            } = std::mem::replace(&mut fetch.state, FetchState::Served)
+            {
+                self.attach_fetch(id, request);
+                self.serve_fetch(request, ServedRange::Joining { subscription, start }, parameters);
+            }
+        }
+    }
+
+    /// A subscription is over: nothing can join it.
+    pub(super) fn refuse_joining(&mut self, subscription: RequestRef) {
+        for request in self.joining.remove(&subscription).unwrap_or_default() {
+            self.refuse_fetch(request, no_such_subscription());
+        }
+    }
+
+    fn refuse_fetch(&mut self, request: RequestRef, error: impl Into<RequestError>) {
+        if let Some(Incoming::Fetch(fetch)) = self.take_peer_request(request) {
+            self.push(Output::Reject {
+                request,
+                error: error.into(),
+            });
+            self.fetch_over(request, &fetch);
+        }
+    }
+
+    /// Lets go of what a fetch, already forgotten, held.
+    pub(super) fn fetch_over(&mut self, request: RequestRef, fetch: &Fetch) {
+        self.timers.cancel(Timer::Fill(request));
+        for &tag in &fetch.fills {
+            self.release_fill(tag, request);
+        }
+        if let FetchState::Joining { subscription, .. } = &fetch.state
+            && let Some(joining) = self.joining.get_mut(subscription)
+        {
+            joining.remove(&request);
+            if joining.is_empty() {
+                self.joining.remove(subscription);
+            }
+        }
+        if let Some(id) = fetch.track {
+            if let Some(track) = self.tracks.get_mut(id) {
+                track.fetches.remove(&request);
+            }
+            self.touch(id);
+        }
+    }
+
+    /// The track is malformed: every fetch of it ends.
+    pub(super) fn end_fetches(&mut self, id: TrackId) {
+        let fetches = self
+            .tracks
+            .get(id)
+            .map(|track| track.fetches.clone())
+            .unwrap_or_default();
+        for request in fetches {
+            let served = self
+                .fetch_mut(request)
+                .is_some_and(|fetch| matches!(fetch.state, FetchState::Served));
+            if served {
+                self.push(Output::ResetFetch {
+                    request,
+                    code: StreamCode::MALFORMED_TRACK,
+                });
+                self.cancelled(request);
+            } else {
+                self.refuse_fetch(
+                    request,
+                    error(RequestErrorCode::MALFORMED_TRACK, "the track is malformed"),
+                );
+            }
+        }
+    }
+
+    /// The data plane found nothing between two locations.
+    pub(super) fn hole(&mut self, request: RequestRef, start: Location, end: Location) {
+        let Some(fetch) = self.fetch_mut(request) else {
+            return;
+        };
+        if !matches!(fetch.state, FetchState::Served) {
+            return;
+        }
+        let range = Range { start, end };
+        if fetch.seek.is_some() || fetch.budget.is_zero() || !range.is_legal() {
+            self.push(Output::HoleGivenUp { request, start, end });
+        } else {
+            self.begin_seek(request, range);
+        }
+    }
+
+    fn begin_seek(&mut self, request: RequestRef, range: Range) {
+        let now = self.now;
+        let Some(fetch) = self.fetch_mut(request) else {
+            return;
+        };
+        // Whoever filled this range before and left the hole is not asked again.
+        let tried = fetch
+            .last
+            .take()
+            .filter(|(last, _)| last.covers(range))
+            .map(|(_, tried)| tried);
+        let until = now.saturating_add(fetch.budget);
+        fetch.seek = Some(Seek {
+            range,
+            since: now,
+            tried: tried.unwrap_or_default(),
+            tag: None,
+        });
+        self.timers.set(Timer::Fill(request), until);
+        self.seek(request);
+    }
+
+    /// Ends the search of a fetch and settles its account of time.
+    fn end_seek(&mut self, request: RequestRef) -> Option<Range> {
+        let now = self.now;
+        let fetch = self.fetch_mut(request)?;
+        let seek = fetch.seek.take()?;
+        fetch.budget = fetch.budget.saturating_sub(now.saturating_sub(seek.since));
+        fetch.last = Some((seek.range, seek.tried));
+        self.timers.cancel(Timer::Fill(request));
+        Some(seek.range)
+    }
+
+    /// Nobody can help.
+    fn give_up_seek(&mut self, request: RequestRef) {
+        let Some(range) = self.end_seek(request) else {
+            return;
+        };
+        let Some(fetch) = self.fetch_mut(request) else {
+            return;
+        };
+        if matches!(fetch.state, FetchState::Served) {
+            self.push(Output::HoleGivenUp {
+                request,
+                start: range.start,
+                end: range.end,
+            });
+            return;
+        }
+        let said = fetch.last.take().map(|(_, tried)| tried).unwrap_or_default();
+        let refusal = most_useful(said.into_values())
+            .unwrap_or_else(|| error(RequestErrorCode::DOES_NOT_EXIST, "no publisher has this track").into());
+        self.refuse_fetch(request, refusal);
+    }
+
+    /// The time to wait for publishers is spent.
+    pub(super) fn fill_over(&mut self, request: RequestRef) {
+        let Some(range) = self.end_seek(request) else {
+            return;
+        };
+        let Some(fetch) = self.fetch_mut(request) else {
+            return;
+        };
+        fetch.budget = Duration::ZERO;
+        if matches!(fetch.state, FetchState::Served) {
+            for tag in std::mem::take(&mut fetch.fills) {
+                self.release_fill(tag, request);
+            }
+            self.push(Output::HoleGivenUp {
+                request,
+                start: range.start,
+                end: range.end,
+            });
+        } else {
+            self.refuse_fetch(
+                request,
+                error(RequestErrorCode::TIMEOUT, "no publisher answered in time"),
+            );
+        }
+    }
+
+    /// The track that an upstream FETCH fills.
+    pub(super) fn filled_by(&self, request: RequestRef) -> Option<TrackId> {
+        let RequestRef::Hub(_, tag) = request else {
+            return None;
+        };
+        self.fill(tag).map(|fill| fill.track)
+    }
+}
+
+const fn no_such_subscription() -> Refusal {
+    error(
+        RequestErrorCode::INVALID_JOINING_REQUEST_ID,
+        "no such subscription is established",
+    )
+}
+
+const fn not_forwarding() -> Refusal {
+    error(
+        RequestErrorCode::INVALID_RANGE,
+        "the subscription to join does not forward objects",
+    )
+}

@@ -1,0 +1,218 @@
+//! What a hub wants done.
+
+use headwater_pubsub::wire::control::{RequestError, RequestOk};
+use headwater_pubsub::wire::{
+    FullTrackName, Location, Parameters, PublishDoneCode, StreamCode, TrackName, TrackNamespace,
+};
+
+use super::input::{JoiningStart, RequestRef, SessionId, Tag, TrackId};
+
+/// A request that the hub has opened. Authorization tokens and the Request ID are the node's to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are what their types and the variant say")]
+pub enum Outgoing {
+    /// SUBSCRIBE: its objects feed the track.
+    Subscribe {
+        track: TrackId,
+        name: FullTrackName,
+        parameters: Parameters,
+    },
+    /// PUBLISH, with the largest object and the properties of the track.
+    Publish {
+        track: TrackId,
+        name: FullTrackName,
+        parameters: Parameters,
+    },
+    /// FETCH, standalone: its objects fill the track.
+    Fetch {
+        track: TrackId,
+        name: FullTrackName,
+        start: Location,
+        end: Location,
+    },
+    /// TRACK_STATUS.
+    TrackStatus { name: FullTrackName },
+}
+
+/// Which objects a downstream FETCH is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are what their types and the variant say")]
+pub enum ServedRange {
+    /// As asked; the largest object that the track knows is the largest there is, and clips it. INVALID_RANGE is the node's
+    /// to find out.
+    Live { start: Location, end: Location },
+    /// The publisher has said where the range ends: the FETCH_OK can be sent as it is.
+    Known {
+        start: Location,
+        end: Location,
+        end_of_track: bool,
+    },
+    /// Up to the joining location of the subscription. INVALID_RANGE is the node's to find out.
+    Joining {
+        subscription: RequestRef,
+        start: JoiningStart,
+    },
+}
+
+/// What a [`Hub`](super::Hub) wants done, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are what their types and the variant say")]
+pub enum Output {
+    /// Send a request. Owed in return: one `Accepted`, `Rejected` or (PUBLISH) `Blocked`.
+    Open {
+        session: SessionId,
+        tag: Tag,
+        request: Outgoing,
+    },
+    /// Send REQUEST_UPDATE on an upstream subscription. Owed in return: one `UpdateAnswered`.
+    Update {
+        request: RequestRef,
+        parameters: Parameters,
+    },
+    /// Cancel a request: reset and STOP_SENDING. It is over; answers to it may still be fed and are ignored.
+    Close { request: RequestRef, code: StreamCode },
+
+    /// Make the track. Comes before the first output that names it.
+    TrackCreated { track: TrackId, name: FullTrackName },
+    /// No source is left or the track is malformed: end every subscription it is served to with PUBLISH_DONE, once its
+    /// objects are delivered (at once if malformed). All are over.
+    TrackEnded {
+        track: TrackId,
+        code: PublishDoneCode,
+        reason: String,
+    },
+    /// Forget the track. Nothing names it afterwards.
+    TrackDropped { track: TrackId },
+    /// Report the largest group of the track, now and when it grows, or stop doing so.
+    WatchLargestGroup { track: TrackId, watch: bool },
+
+    /// Answer SUBSCRIBE_OK (or INVALID_RANGE and `SubscriptionEnded`) and start delivering.
+    ServeSubscribe {
+        request: RequestRef,
+        track: TrackId,
+        parameters: Parameters,
+    },
+    /// Our PUBLISH was accepted: start delivering as PUBLISH_OK, whose parameters these are, says.
+    ServePublish {
+        request: RequestRef,
+        track: TrackId,
+        parameters: Parameters,
+    },
+    /// Answer FETCH_OK and start delivering; `Hole` asks for what is missing.
+    ServeFetch {
+        request: RequestRef,
+        track: TrackId,
+        range: ServedRange,
+        parameters: Parameters,
+    },
+    /// Answer TRACK_STATUS as SUBSCRIBE_OK would be. The request is over.
+    ServeTrackStatus { request: RequestRef, track: TrackId },
+    /// Pass on the publisher's answer to TRACK_STATUS. The request is over.
+    AnswerTrackStatus { request: RequestRef, ok: RequestOk },
+    /// Answer PUBLISH_OK with this forward state and NEW_GROUP_REQUEST; the objects feed the track.
+    AcceptPublish {
+        request: RequestRef,
+        track: TrackId,
+        forward: bool,
+        new_group_request: Option<u64>,
+    },
+    /// Answer REQUEST_OK to a namespace request.
+    Accept { request: RequestRef },
+    /// Answer REQUEST_ERROR and FIN. The request is over.
+    Reject {
+        request: RequestRef,
+        error: RequestError,
+    },
+
+    /// Apply the update to the subscription or fetch being served, and answer REQUEST_OK.
+    ApplyUpdate {
+        request: RequestRef,
+        parameters: Parameters,
+    },
+    /// Answer REQUEST_OK to an update that changes nothing in the data plane.
+    AcceptUpdate { request: RequestRef },
+    /// Answer REQUEST_ERROR to the update and end the request as its kind requires (PUBLISH_DONE UPDATE_FAILED, FIN). It is
+    /// over.
+    FailUpdate {
+        request: RequestRef,
+        error: RequestError,
+    },
+
+    /// End one PUBLISH that was not answered yet with PUBLISH_DONE. It is over.
+    EndSubscription {
+        request: RequestRef,
+        code: PublishDoneCode,
+        reason: String,
+    },
+    /// Reset a fetch that is being served. It is over.
+    ResetFetch { request: RequestRef, code: StreamCode },
+    /// The hole was filled as far as a publisher could: look again.
+    HoleFilled {
+        request: RequestRef,
+        start: Location,
+        end: Location,
+    },
+    /// Nothing exists in the hole, says a publisher.
+    HoleEmpty {
+        request: RequestRef,
+        start: Location,
+        end: Location,
+    },
+    /// Nobody can tell in time what is in the hole: report it as unknown and go on.
+    HoleGivenUp {
+        request: RequestRef,
+        start: Location,
+        end: Location,
+    },
+
+    /// Send NAMESPACE.
+    Namespace {
+        request: RequestRef,
+        suffix: TrackNamespace,
+    },
+    /// Send NAMESPACE_DONE.
+    NamespaceDone {
+        request: RequestRef,
+        suffix: TrackNamespace,
+    },
+    /// Send PUBLISH_BLOCKED.
+    PublishBlocked {
+        request: RequestRef,
+        suffix: TrackNamespace,
+        name: TrackName,
+    },
+}
+
+impl Output {
+    /// The session that has to act, if it is one session's business.
+    pub const fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Open { session, .. } => Some(*session),
+            Self::TrackCreated { .. }
+            | Self::TrackEnded { .. }
+            | Self::TrackDropped { .. }
+            | Self::WatchLargestGroup { .. } => None,
+            Self::Update { request, .. }
+            | Self::Close { request, .. }
+            | Self::ServeSubscribe { request, .. }
+            | Self::ServePublish { request, .. }
+            | Self::ServeFetch { request, .. }
+            | Self::ServeTrackStatus { request, .. }
+            | Self::AnswerTrackStatus { request, .. }
+            | Self::AcceptPublish { request, .. }
+            | Self::Accept { request }
+            | Self::Reject { request, .. }
+            | Self::ApplyUpdate { request, .. }
+            | Self::AcceptUpdate { request }
+            | Self::FailUpdate { request, .. }
+            | Self::EndSubscription { request, .. }
+            | Self::ResetFetch { request, .. }
+            | Self::HoleFilled { request, .. }
+            | Self::HoleEmpty { request, .. }
+            | Self::HoleGivenUp { request, .. }
+            | Self::Namespace { request, .. }
+            | Self::NamespaceDone { request, .. }
+            | Self::PublishBlocked { request, .. } => Some(request.session()),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Which publishers a track can be had from, and asking them.
+//!
+//! [`Hub::publishers`] is the one place that answers the first question.
+
+use std::collections::BTreeSet;
+
+use headwater_pubsub::wire::control::RequestError;
+use headwater_pubsub::wire::{Filter, FullTrackName, Parameters};
+
+use super::Hub;
+use super::input::{SessionId, TrackId};
+use super::opened::Purpose;
+use super::output::Outgoing;
+use super::timers::Timer;
+use super::tracks::{ListenerState, Source, SourceState};
+
+impl Hub {
+    /// Sessions that may be asked for a track: those that published its namespace or a prefix of it, and those that published
+    /// the track itself (draft section "Publisher Interactions").
+    pub(super) fn publishers(&self, name: &FullTrackName) -> BTreeSet<SessionId> {
+        let mut found = self.namespaces.publishers(name.namespace());
+        if let Some(track) = self.tracks.live(name).and_then(|id| self.tracks.get(id)) {
+            found.extend(
+                track
+                    .sources
+                    .iter()
+                    .filter(|(_, source)| source.is_published())
+                    .map(|(&s, _)| s),
+            );
+        }
+        found.retain(|session| self.sessions.get(session).is_some_and(|session| !session.leaving));
+        found
+    }
+
+    /// Sends SUBSCRIBE to every publisher that is no source of the track yet and did not just refuse it.
+    pub(super) fn pursue(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get(id) else { return };
+        if self.draining || !track.is_wanted() {
+            return;
+        }
+        let name = track.name.clone();
+        let ask: Vec<SessionId> = self
+            .publishers(&name)
+            .into_iter()
+            .filter(|session| !track.sources.contains_key(session) && !track.said.contains_key(session))
+            .filter(|&session| self.refusals.get(session, &name).is_none())
+            .collect();
+        for session in ask {
+            self.ask(id, &name, session);
+        }
+    }
+
+    fn ask(&mut self, id: TrackId, name: &FullTrackName, session: SessionId) {
+        self.create(id);
+        let Some(track) = self.tracks.get_mut(id) else {
+            return;
+        };
+        let new_group_request = track
+            .listeners
+            .values()
+            .filter_map(|listener| match &listener.state {
+                ListenerState::Waiting { parameters, .. } => parameters.new_group_request,
+                ListenerState::Offered { .. } | ListenerState::Served => None,
+            })
+            .max();
+        if let Some(value) = new_group_request {
+            track.groups.sent(value);
+        }
+        let parameters = Parameters {
+            // A subscription cannot be widened later, so it begins with all that is new; its priority, order and timeouts
+            // are no subscriber's business. draft sections "Subscriber Interactions", "Forward Handling"
+            filter: Some(Filter::LargestObject),
+            forward: Some(true),
+            new_group_request,
+            ..Parameters::default()
+        };
+        let request = Outgoing::Subscribe {
+            track: id,
+            name: name.clone(),
+            parameters,
+        };
+        let request = self.open(session, Purpose::Subscribe { track: id }, request);
+        if let Some(track) = self.tracks.get_mut(id) {
+            track.sources.insert(
+                session,
+                Source {
+                    request,
+                    state: SourceState::Asked,
+                    unanswered: 0,
+                },
+            );
+        }
+    }
+
+    /// A publisher refused a track: it is left in peace for a while, longer each time.
+    pub(super) fn refused(&mut self, id: TrackId, session: SessionId, error: impl Into<RequestError>) {
+        let error = error.into();
+        if !self.sessions.contains_key(&session) {
+            return;
+        }
+        let Some(track) = self.tracks.get_mut(id) else {
+            return;
+        };
+        let span = track
+            .backoff
+            .get(&session)
+            .copied()
+            .unwrap_or(self.config.refusal);
+        track
+            .backoff
+            .insert(session, span.saturating_mul(2).min(self.config.refusal_max));
+        track.said.insert(session, error.clone());
+        let key = (session, track.name.clone());
+        self.refusals
+            .add(key, self.now.saturating_add(span), error, self.config.refusals);
+    }
+
+    /// A publisher may be asked again for the tracks that `which` picks: it showed that it has something new.
+    pub(super) fn forgive(&mut self, session: SessionId, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(id) else {
+            return;
+        };
+        track.said.remove(&session);
+        track.backoff.remove(&session);
+    }
+
+    /// A refusal no longer counts: a subscriber that waits for the track has its publisher asked again.
+    pub(super) fn refusal_over(&mut self, session: SessionId, name: &FullTrackName) {
+        let Some(id) = self.tracks.live(name) else { return };
+        let Some(track) = self.tracks.get_mut(id) else {
+            return;
+        };
+        let waiting = track
+            .listeners
+            .values()
+            .any(|listener| matches!(listener.state, ListenerState::Waiting { rendezvous: true, .. }));
+        if waiting && !track.is_established() {
+            track.said.remove(&session);
+            self.touch(id);
+        }
+    }
+
+    /// What the publishers of a track said when asked for it.
+    pub(super) fn said(&self, id: TrackId) -> Vec<RequestError> {
+        let Some(track) = self.tracks.get(id) else {
+            return Vec::new();
+        };
+        self.publishers(&track.name)
+            .into_iter()
+            .filter_map(|session| {
+                track
+                    .said
+                    .get(&session)
+                    .or_else(|| self.refusals.get(session, &track.name))
+                    .cloned()
+            })
+            .collect()
+    }
+
+    /// Takes a source from its track, with its timers.
+    pub(super) fn remove_source(&mut self, id: TrackId, session: SessionId) -> Option<Source> {
+        let source = self.tracks.get_mut(id)?.sources.remove(&session)?;
+        self.timers.cancel(Timer::Crossing(id, session));
+        self.timers.cancel(Timer::Restart(id, session));
+        self.touch(id);
+        Some(source)
+    }
+}

@@ -1,0 +1,89 @@
+//! TRACK_STATUS: answered here while an upstream subscription tells the truth, else passed to one publisher after the other.
+
+use std::collections::BTreeMap;
+
+use headwater_pubsub::wire::control::RequestError;
+use headwater_pubsub::wire::{FullTrackName, RequestErrorCode};
+
+use super::Hub;
+use super::input::{RequestKey, RequestRef, SessionId};
+use super::listen::refuse_reserved;
+use super::opened::Purpose;
+use super::output::{Outgoing, Output};
+use super::refusals::{error, most_useful};
+use super::session::{Incoming, Kind, Status};
+use super::tracks::Track;
+
+impl Hub {
+    pub(super) fn track_status(&mut self, session: SessionId, key: RequestKey, name: FullTrackName) {
+        let request = RequestRef::Peer(session, key);
+        let admitted = self
+            .admit(session, Kind::TrackStatus)
+            .and_then(|_| refuse_reserved(&name));
+        if let Err(refusal) = admitted {
+            self.reject(request, refusal);
+            return;
+        }
+        let live = self.tracks.live(&name);
+        if let Some(track) = live.filter(|&id| self.tracks.get(id).is_some_and(Track::is_flowing)) {
+            self.push(Output::ServeTrackStatus { request, track });
+            return;
+        }
+        let status = Status {
+            name,
+            tried: BTreeMap::new(),
+            tag: None,
+        };
+        self.hold_request(session, key, Incoming::TrackStatus(status));
+        self.pass_status(request);
+    }
+
+    fn status(&mut self, request: RequestRef) -> Option<&mut Status> {
+        let RequestRef::Peer(session, key) = request else {
+            return None;
+        };
+        match self.sessions.get_mut(&session)?.request_mut(key)? {
+            Incoming::TrackStatus(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Asks the next publisher, or answers with the best that is known.
+    fn pass_status(&mut self, request: RequestRef) {
+        let Some(status) = self.status(request) else {
+            return;
+        };
+        let (name, tried) = (status.name.clone(), status.tried.clone());
+        let next = self
+            .publishers(&name)
+            .into_iter()
+            .find(|session| !tried.contains_key(session));
+        if let Some(session) = next {
+            let opened = self.open(
+                session,
+                Purpose::Status { of: request },
+                Outgoing::TrackStatus { name },
+            );
+            if let (Some(status), RequestRef::Hub(_, tag)) = (self.status(request), opened) {
+                status.tag = Some(tag);
+            }
+            return;
+        }
+        let live = self.tracks.live(&name);
+        if let Some(track) = live.filter(|&id| self.tracks.get(id).is_some_and(Track::is_established)) {
+            self.take_peer_request(request);
+            self.push(Output::ServeTrackStatus { request, track });
+            return;
+        }
+        let refusal = most_useful(tried.into_values())
+            .unwrap_or_else(|| error(RequestErrorCode::DOES_NOT_EXIST, "no publisher has this track").into());
+        self.reject(request, refusal);
+    }
+
+    pub(super) fn status_refused(&mut self, of: RequestRef, session: SessionId, refusal: RequestError) {
+        let Some(status) = self.status(of) else { return };
+        status.tag = None;
+        status.tried.insert(session, refusal);
+        self.pass_status(of);
+    }
+}

@@ -1,0 +1,224 @@
+//! The tracks of a hub: who feeds each, who listens, and the index by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use headwater_pubsub::wire::control::RequestError;
+use headwater_pubsub::wire::{FullTrackName, Parameters, PublishDoneCode, TrackName, TrackNamespace};
+
+use super::groups::NewGroups;
+use super::input::{RequestKey, RequestRef, SessionId, Tag, TrackId};
+
+/// One life of a track.
+#[derive(Debug)]
+pub(super) struct Track {
+    pub(super) name: FullTrackName,
+    /// The node was told to make it.
+    pub(super) created: bool,
+    /// Its last source left: it serves the fetches it has and nothing else.
+    pub(super) ended: bool,
+    /// Upstream subscriptions, at most one per session.
+    pub(super) sources: BTreeMap<SessionId, Source>,
+    /// Downstream subscriptions.
+    pub(super) listeners: BTreeMap<RequestRef, Listener>,
+    /// Downstream fetches, waiting or served.
+    pub(super) fetches: BTreeSet<RequestRef>,
+    /// Upstream fetches.
+    pub(super) fills: BTreeSet<Tag>,
+    /// Why the latest source left that had been established.
+    pub(super) last_end: Option<(PublishDoneCode, String)>,
+    /// Publishers that refused since the latest subscriber came, and how.
+    pub(super) said: BTreeMap<SessionId, RequestError>,
+    /// How long the next refusal of a publisher counts.
+    pub(super) backoff: BTreeMap<SessionId, Duration>,
+    pub(super) groups: NewGroups,
+    /// A listener left or changed its forward state: upstream may have to stop forwarding.
+    pub(super) quieter: bool,
+}
+
+/// An upstream subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) request: RequestRef,
+    pub(super) state: SourceState,
+    /// REQUEST_UPDATEs that were not answered.
+    pub(super) unanswered: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SourceState {
+    /// SUBSCRIBE was not answered.
+    Asked,
+    /// SUBSCRIBE was refused because a PUBLISH for the track is on its way.
+    Crossing,
+    /// Established, forward state 0.
+    Stopped,
+    /// Established, forward state 1 asked for; what the track knows as its largest object may be out of date.
+    Starting,
+    /// Established, forward state 1.
+    Flowing,
+}
+
+impl Source {
+    pub(super) const fn is_established(self) -> bool {
+        matches!(
+            self.state,
+            SourceState::Stopped | SourceState::Starting | SourceState::Flowing
+        )
+    }
+
+    /// Whether it came by PUBLISH.
+    pub(super) const fn is_published(self) -> bool {
+        matches!(self.request, RequestRef::Peer(..)) && self.is_established()
+    }
+}
+
+/// A downstream subscription.
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub(super) state: ListenerState,
+    pub(super) forward: bool,
+    /// Updates that wait until they can be answered truthfully.
+    pub(super) held: Vec<Parameters>,
+}
+
+#[derive(Debug)]
+pub(super) enum ListenerState {
+    /// SUBSCRIBE was not answered.
+    Waiting {
+        parameters: Box<Parameters>,
+        /// It waits for a publisher to appear, until its timer says otherwise.
+        rendezvous: bool,
+    },
+    /// Our PUBLISH was not answered; it goes back to this SUBSCRIBE_TRACKS.
+    Offered { interest: RequestKey },
+    /// Established.
+    Served,
+}
+
+impl Track {
+    pub(super) fn new(name: FullTrackName) -> Self {
+        Self {
+            name,
+            created: false,
+            ended: false,
+            sources: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            fetches: BTreeSet::new(),
+            fills: BTreeSet::new(),
+            last_end: None,
+            said: BTreeMap::new(),
+            backoff: BTreeMap::new(),
+            groups: NewGroups::default(),
+            quieter: false,
+        }
+    }
+
+    pub(super) fn is_established(&self) -> bool {
+        self.sources.values().any(|source| source.is_established())
+    }
+
+    /// Whether an upstream subscription tells the largest object truthfully.
+    pub(super) fn is_flowing(&self) -> bool {
+        self.sources
+            .values()
+            .any(|source| source.state == SourceState::Flowing)
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        self.sources.values().any(|source| !source.is_established())
+    }
+
+    pub(super) fn is_published(&self) -> bool {
+        self.sources.values().any(|source| source.is_published())
+    }
+
+    /// Whether anybody but those who did not answer a PUBLISH is there.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.listeners
+            .values()
+            .any(|listener| !matches!(listener.state, ListenerState::Offered { .. }))
+    }
+
+    /// The forward state that all listeners together need. Those who were offered the track count, or they would miss what is
+    /// published while they answer.
+    pub(super) fn wants_objects(&self) -> bool {
+        self.listeners.values().any(|listener| listener.forward)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.listeners.is_empty() && self.fetches.is_empty()
+    }
+}
+
+/// Tracks by id, and the live ones by name.
+#[derive(Debug, Default)]
+pub(super) struct Tracks {
+    by_id: BTreeMap<TrackId, Track>,
+    by_name: BTreeMap<FullTrackName, TrackId>,
+    next: u64,
+}
+
+impl Tracks {
+    pub(super) fn get(&self, id: TrackId) -> Option<&Track> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: TrackId) -> Option<&mut Track> {
+        self.by_id.get_mut(&id)
+    }
+
+    pub(super) fn live(&self, name: &FullTrackName) -> Option<TrackId> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(super) fn live_or_new(&mut self, name: &FullTrackName) -> TrackId {
+        if let Some(id) = self.live(name) {
+            return id;
+        }
+        let id = TrackId(self.next);
+        self.next += 1;
+        self.by_id.insert(id, Track::new(name.clone()));
+        self.by_name.insert(name.clone(), id);
+        id
+    }
+
+    /// Takes a track out of the index: a new life may begin under its name.
+    pub(super) fn unname(&mut self, id: TrackId) {
+        if let Some(track) = self.by_id.get(&id)
+            && self.by_name.get(&track.name) == Some(&id)
+        {
+            self.by_name.remove(&track.name);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: TrackId) -> Option<Track> {
+        self.unname(id);
+        self.by_id.remove(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (TrackId, &Track)> {
+        self.by_id.iter().map(|(&id, track)| (id, track))
+    }
+
+    /// Live tracks whose namespace begins with `prefix`, in the order of their names.
+    pub(super) fn under<'a>(&'a self, prefix: &'a TrackNamespace) -> impl Iterator<Item = TrackId> + 'a {
+        self.by_name
+            .range(first_under(prefix)..)
+            .take_while(move |(name, _)| name.namespace().has_prefix(prefix))
+            .map(|(_, &id)| id)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty() && self.by_name.is_empty()
+    }
+}
+
+/// The lowest name whose namespace begins with `prefix`.
+#[expect(
+    clippy::expect_used,
+    reason = "a namespace within its bound and an empty name are within theirs"
+)]
+pub(super) fn first_under(prefix: &TrackNamespace) -> FullTrackName {
+    FullTrackName::new(prefix.clone(), TrackName::default()).expect("an empty name adds nothing")
+}
