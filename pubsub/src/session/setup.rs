@@ -181,8 +181,7 @@ impl Session {
         let State::AwaitingSetup { early } = &mut self.control.state else {
             return Kept::No;
         };
-        // Streams that we opened are read at once: the peer answers only what it has seen, and may do so before its SETUP
-        // is read here. They are kept like the others, so that the first event is that of SETUP.
+        // Answers on streams of ours wait as well, so that the first event is that of SETUP.
         let stream = early.streams.entry(key).or_default();
         if early.bytes.saturating_add(bytes.len()) > max {
             return Kept::Overflow;

@@ -145,6 +145,15 @@ impl Pair {
         }
     }
 
+    /// Carries at most `packets` packets.
+    pub(super) fn run_some(&mut self, packets: usize) {
+        for _ in 0..packets {
+            self.collect(0);
+            self.collect(1);
+            self.step();
+        }
+    }
+
     /// Moves the clock and lets both ends act.
     pub(super) fn advance(&mut self, by: Duration) {
         self.now += by;
@@ -244,6 +253,18 @@ impl Pair {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         usize::try_from((z ^ (z >> 31)) % below as u64).unwrap()
+    }
+}
+
+impl Session {
+    /// The key given out last.
+    pub(super) fn newest_key(&self) -> Option<RequestKey> {
+        self.next_key.checked_sub(1).map(RequestKey)
+    }
+
+    /// How much is still kept of requests that are over, lingering streams aside.
+    pub(super) fn residue(&self) -> usize {
+        self.by_id.len() + self.roles.len() + self.held_fetches.len() + self.timers.len()
     }
 }
 
