@@ -17,9 +17,9 @@ use super::output::{Output, ServedRange};
 use super::refusals::{Refusal, error, most_useful};
 use super::session::{Incoming, Kind};
 use super::timers::Timer;
-use super::tracks::ListenerState;
 
 mod fill;
+mod joining;
 
 pub(super) use fill::Fill;
 
@@ -164,52 +164,6 @@ impl Hub {
         Ok(())
     }
 
-    fn fetch_joining(
-        &mut self,
-        request: RequestRef,
-        subscription: Option<RequestRef>,
-        start: JoiningStart,
-        parameters: Parameters,
-    ) -> Result<(), Refusal> {
-        let found = subscription
-            .filter(|subscription| subscription.session() == request.session())
-            .and_then(|subscription| Some((subscription, self.listens_to(subscription)?)));
-        let Some((subscription, id)) = found else {
-            return Err(no_such_subscription());
-        };
-        let Some(listener) = self
-            .tracks
-            .get(id)
-            .and_then(|track| track.listeners.get(&subscription))
-        else {
-            return Err(no_such_subscription());
-        };
-        // A PUBLISH_OK may be overtaken by the FETCH that joins it.
-        let offered = matches!(listener.state, ListenerState::Offered { .. });
-        if !listener.forward && !offered {
-            return Err(not_forwarding());
-        }
-        let ready = matches!(listener.state, ListenerState::Served) && listener.held.is_empty();
-        let budget = self.budget(&parameters);
-        if ready {
-            self.hold_fetch(request, Some(id), FetchState::Served, budget);
-            self.serve_fetch(request, ServedRange::Joining { subscription, start }, parameters);
-        } else {
-            self.joining.entry(subscription).or_default().insert(request);
-            self.hold_fetch(
-                request,
-                None,
-                FetchState::Joining {
-                    subscription,
-                    start,
-                    parameters,
-                },
-                budget,
-            );
-        }
-        Ok(())
-    }
-
     fn budget(&self, parameters: &Parameters) -> Duration {
         match parameters.fill_timeout_ms {
             Some(budget) => Duration::from_millis(budget).min(self.config.fill_max),
@@ -280,41 +234,6 @@ impl Hub {
         match self.sessions.get_mut(&session)?.request_mut(key)? {
             Incoming::Fetch(fetch) => Some(fetch),
             _ => None,
-        }
-    }
-
-    /// A subscription is established: the fetches that join it can be served.
-    pub(super) fn serve_joining(&mut self, id: TrackId, subscription: RequestRef) {
-        let listener = self
-            .tracks
-            .get(id)
-            .and_then(|track| track.listeners.get(&subscription));
-        let forward = listener.is_some_and(|listener| listener.forward);
-        for request in self.joining.remove(&subscription).unwrap_or_default() {
-            if !forward {
-                self.refuse_fetch(request, not_forwarding());
-                continue;
-            }
-            let Some(fetch) = self.fetch_mut(request) else {
-                continue;
-            };
-            fetch.track = Some(id);
-            if let FetchState::Joining {
-                subscription,
-                start,
-                parameters,
-            } = std::mem::replace(&mut fetch.state, FetchState::Served)
-            {
-                self.attach_fetch(id, request);
-                self.serve_fetch(request, ServedRange::Joining { subscription, start }, parameters);
-            }
-        }
-    }
-
-    /// A subscription is over: nothing can join it.
-    pub(super) fn refuse_joining(&mut self, subscription: RequestRef) {
-        for request in self.joining.remove(&subscription).unwrap_or_default() {
-            self.refuse_fetch(request, no_such_subscription());
         }
     }
 
@@ -480,18 +399,4 @@ impl Hub {
         };
         self.fill(tag).map(|fill| fill.track)
     }
-}
-
-const fn no_such_subscription() -> Refusal {
-    error(
-        RequestErrorCode::INVALID_JOINING_REQUEST_ID,
-        "no such subscription is established",
-    )
-}
-
-const fn not_forwarding() -> Refusal {
-    error(
-        RequestErrorCode::INVALID_RANGE,
-        "the subscription to join does not forward objects",
-    )
 }

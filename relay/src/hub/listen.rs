@@ -50,6 +50,7 @@ impl Hub {
         };
         if let Some(track) = self.tracks.get_mut(id) {
             track.listeners.insert(request, listener);
+            track.unserved.insert(request);
             track.said.clear();
         }
         self.touch(id);
@@ -78,15 +79,14 @@ impl Hub {
         // A source that only now forwards again will tell a larger LARGEST_OBJECT than the one we know: whoever wants objects
         // is answered after that, or a joining FETCH would leave a gap.
         let ready: Vec<RequestRef> = track
-            .listeners
+            .unserved
             .iter()
-            .filter(|(_, listener)| flowing || !listener.forward)
-            .filter(|(_, listener)| match listener.state {
-                ListenerState::Waiting { .. } => true,
-                ListenerState::Served => !listener.held.is_empty(),
-                ListenerState::Offered { .. } => false,
+            .copied()
+            .filter(|request| {
+                track.listeners.get(request).is_some_and(|listener| {
+                    (flowing || !listener.forward) && !matches!(listener.state, ListenerState::Offered { .. })
+                })
             })
-            .map(|(&request, _)| request)
             .collect();
         for request in ready {
             self.serve(id, request);
@@ -94,11 +94,11 @@ impl Hub {
     }
 
     fn serve(&mut self, id: TrackId, request: RequestRef) {
-        let Some(listener) = self
-            .tracks
-            .get_mut(id)
-            .and_then(|track| track.listeners.get_mut(&request))
-        else {
+        let Some(track) = self.tracks.get_mut(id) else {
+            return;
+        };
+        track.unserved.remove(&request);
+        let Some(listener) = track.listeners.get_mut(&request) else {
             return;
         };
         let held = std::mem::take(&mut listener.held);
@@ -191,6 +191,7 @@ impl Hub {
         let Some(listener) = track.listeners.remove(&request) else {
             return;
         };
+        track.unserved.remove(&request);
         track.quieter = true;
         if let ListenerState::Waiting { rendezvous, .. } = listener.state {
             self.stop_waiting(request, rendezvous);

@@ -54,7 +54,7 @@ impl Hub {
                 unanswered: 0,
             },
         );
-        let new_group_request = asked_while_waiting(track).filter(|_| dynamic);
+        let new_group_request = track.new_group_awaited().filter(|_| dynamic);
         if let Some(value) = new_group_request {
             track.groups.sent(value);
         }
@@ -223,6 +223,7 @@ impl Hub {
         };
         listener.state = ListenerState::Served;
         let held = std::mem::take(&mut listener.held);
+        track.unserved.remove(&request);
         listener.forward = held
             .iter()
             .filter_map(|update| update.forward)
@@ -284,18 +285,6 @@ impl Hub {
             self.cancelled(interest);
         }
     }
-}
-
-/// The NEW_GROUP_REQUEST that waiting subscribers brought.
-fn asked_while_waiting(track: &Track) -> Option<u64> {
-    track
-        .listeners
-        .values()
-        .filter_map(|listener| match &listener.state {
-            ListenerState::Waiting { parameters, .. } => parameters.new_group_request,
-            ListenerState::Offered { .. } | ListenerState::Served => None,
-        })
-        .max()
 }
 
 /// The session may not publish.

@@ -12,7 +12,7 @@ use super::input::{SessionId, TrackId};
 use super::opened::Purpose;
 use super::output::Outgoing;
 use super::timers::Timer;
-use super::tracks::{ListenerState, Source, SourceState};
+use super::tracks::{Source, SourceState};
 
 impl Hub {
     /// Sessions that may be asked for a track: those that published its namespace or a prefix of it, and those that published
@@ -55,14 +55,7 @@ impl Hub {
         let Some(track) = self.tracks.get_mut(id) else {
             return;
         };
-        let new_group_request = track
-            .listeners
-            .values()
-            .filter_map(|listener| match &listener.state {
-                ListenerState::Waiting { parameters, .. } => parameters.new_group_request,
-                ListenerState::Offered { .. } | ListenerState::Served => None,
-            })
-            .max();
+        let new_group_request = track.new_group_awaited();
         if let Some(value) = new_group_request {
             track.groups.sent(value);
         }
@@ -130,11 +123,7 @@ impl Hub {
         let Some(track) = self.tracks.get_mut(id) else {
             return;
         };
-        let waiting = track
-            .listeners
-            .values()
-            .any(|listener| matches!(listener.state, ListenerState::Waiting { rendezvous: true, .. }));
-        if waiting && !track.is_established() {
+        if track.waiting().any(|(_, _, rendezvous)| rendezvous) && !track.is_established() {
             track.said.remove(&session);
             self.touch(id);
         }

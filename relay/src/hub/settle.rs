@@ -72,17 +72,13 @@ impl Hub {
         let Some(track) = self.tracks.get(id) else {
             return false;
         };
-        let mut refuse = Vec::new();
-        for (&request, listener) in &track.listeners {
-            if let ListenerState::Waiting {
-                parameters,
-                rendezvous,
-            } = &listener.state
-                && (verdict || !rendezvous || self.draining)
-            {
-                refuse.push((request, parameters.rendezvous_timeout_ms.unwrap_or_default() > 0));
-            }
-        }
+        let refuse: Vec<(RequestRef, bool)> = track
+            .waiting()
+            .filter(|(_, _, rendezvous)| verdict || !rendezvous || self.draining)
+            .map(|(request, parameters, _)| {
+                (request, parameters.rendezvous_timeout_ms.unwrap_or_default() > 0)
+            })
+            .collect();
         for (request, waited) in refuse {
             let refusal = self.why_not(&said, waited);
             self.drop_listener(id, request);
@@ -111,6 +107,7 @@ impl Hub {
             return;
         };
         let listeners = std::mem::take(&mut track.listeners);
+        track.unserved.clear();
         track.ended = true;
         let (name, created) = (track.name.clone(), track.created);
         self.timers.cancel(Timer::Linger(id));
@@ -163,6 +160,7 @@ impl Hub {
         }
         if let Some(track) = self.tracks.get_mut(to) {
             track.listeners.insert(request, listener);
+            track.unserved.insert(request);
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Track {
     pub(super) sources: BTreeMap<SessionId, Source>,
     /// Downstream subscriptions.
     pub(super) listeners: BTreeMap<RequestRef, Listener>,
+    /// Those of them that wait to be served, or whose updates are held.
+    pub(super) unserved: BTreeSet<RequestRef>,
     /// Downstream fetches, waiting or served.
     pub(super) fetches: BTreeSet<RequestRef>,
     /// Upstream fetches.
@@ -104,6 +106,7 @@ impl Track {
             ended: false,
             sources: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            unserved: BTreeSet::new(),
             fetches: BTreeSet::new(),
             fills: BTreeSet::new(),
             last_end: None,
@@ -144,6 +147,26 @@ impl Track {
     /// published while they answer.
     pub(super) fn wants_objects(&self) -> bool {
         self.listeners.values().any(|listener| listener.forward)
+    }
+
+    /// The SUBSCRIBEs that were not answered, with their parameters and whether they wait for a publisher to appear.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (RequestRef, &Parameters, bool)> {
+        self.unserved
+            .iter()
+            .filter_map(|&request| match &self.listeners.get(&request)?.state {
+                ListenerState::Waiting {
+                    parameters,
+                    rendezvous,
+                } => Some((request, &**parameters, *rendezvous)),
+                ListenerState::Offered { .. } | ListenerState::Served => None,
+            })
+    }
+
+    /// The NEW_GROUP_REQUEST that waiting subscribers brought.
+    pub(super) fn new_group_awaited(&self) -> Option<u64> {
+        self.waiting()
+            .filter_map(|(_, parameters, _)| parameters.new_group_request)
+            .max()
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -58,6 +58,7 @@ impl Hub {
         if !served || !listener.held.is_empty() || (resumes && !flowing) {
             listener.held.push(parameters);
             let full = listener.held.len() > self.config.held_updates;
+            track.unserved.insert(request);
             if full {
                 self.refuse_flood(id, request);
             }
