@@ -1,5 +1,8 @@
 //! Stories and properties of the hub.
 
+mod discovery;
+mod fetch;
+mod properties;
 mod publish;
 mod subscribe;
 
