@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::filter::Range;
 use super::{ORPHAN, StreamKey};
-use crate::track::{Lane, LaneKey, Log, Object, PayloadCursor, State, StreamShape, Subgroup, Time};
+use crate::track::{Entry, Lane, LaneKey, Log, Object, PayloadCursor, State, StreamShape, Subgroup, Time};
 use crate::wire::Location;
 use crate::wire::data::{SubgroupHeader, SubgroupId};
 
@@ -323,10 +323,7 @@ impl Cursor {
     /// When the cursor must be looked at again although nothing arrives.
     pub(super) fn deadline(&self, state: &State, key: LaneKey, terms: &Terms) -> Option<Time> {
         let subgroup = state.groups.get(&key.group)?.subgroups.get(&key.subgroup)?;
-        let waiting = subgroup
-            .log(key.lane)?
-            .get(self.index)
-            .filter(|entry| entry.dead.is_none());
+        let waiting = self.next_live(subgroup.log(key.lane)?);
         if let Some(object) = waiting.and_then(|entry| state.object(Location::new(key.group, entry.id))) {
             // Late means later than the deadline.
             return terms
@@ -335,6 +332,11 @@ impl Cursor {
         }
         self.is_orphaned(subgroup)
             .then(|| self.timer.unwrap_or(terms.now + ORPHAN))
+    }
+
+    /// The entry to be written next, behind those that were cut off.
+    fn next_live<'log>(&self, log: &'log Log) -> Option<&'log Entry> {
+        log.iter_from(self.index).find(|entry| entry.dead.is_none())
     }
 
     /// The stream waits for objects that no source is about to bring. After a reset upstream they may still come from elsewhere
@@ -346,10 +348,7 @@ impl Cursor {
     /// What the timer that has just passed was for.
     pub(super) fn overdue(&self, state: &State, key: LaneKey, terms: &Terms) -> Option<Overdue> {
         let subgroup = state.groups.get(&key.group)?.subgroups.get(&key.subgroup)?;
-        let waiting = subgroup
-            .log(key.lane)?
-            .get(self.index)
-            .filter(|entry| entry.dead.is_none());
+        let waiting = self.next_live(subgroup.log(key.lane)?);
         match waiting.and_then(|entry| state.object(Location::new(key.group, entry.id))) {
             Some(object) => terms.is_late(object, subgroup).then_some(Overdue::Delivery),
             None => self.is_orphaned(subgroup).then_some(Overdue::Orphan),

@@ -1,4 +1,8 @@
 //! Stories of one track, its sources and its readers, told with virtual time.
 
+mod fetch;
 mod harness;
+mod memory;
+mod random;
+mod recovery;
 mod story;

@@ -34,7 +34,7 @@ pub use error::{Malformed, SourceError};
 pub use fill::Fill;
 pub use source::{Source, SubgroupWriter};
 
-pub(crate) use group::{Group, Lane, Log, Object, PayloadCursor, Place, StreamShape, Subgroup};
+pub(crate) use group::{Entry, Group, Lane, Log, Object, PayloadCursor, Place, StreamShape, Subgroup};
 pub(crate) use ranges::{RangeSet, predecessor, successor};
 pub(crate) use state::{LaneKey, State};
 

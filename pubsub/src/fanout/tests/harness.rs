@@ -37,7 +37,6 @@ pub(super) fn relay() -> Arc<Track> {
     track_in(&Cache::new(CacheLimits::default()), Authority::Relay)
 }
 
-#[allow(dead_code, reason = "for the stories of fetches")]
 pub(super) fn original() -> Arc<Track> {
     track_in(&Cache::new(CacheLimits::default()), Authority::Original)
 }
