@@ -305,6 +305,9 @@ impl Subscription {
                 reason: std::mem::take(reason),
             };
             self.phase = Phase::Done;
+            // draft "PUBLISH_DONE": delivery of what has its FIN may be left to the streams.
+            self.unacknowledged.clear();
+            self.timers.clear();
             return Some(done);
         }
         state.arm(self.slot);
@@ -360,8 +363,7 @@ impl Subscription {
 
     fn look_at_evictions(&mut self, state: &State, now: Time) {
         let seen = self.seen;
-        let forgotten = state.evictions_forgotten > seen;
-        let mut owed = forgotten;
+        let mut owed = state.evictions_forgotten > seen;
         for eviction in state
             .evictions
             .iter()
@@ -370,12 +372,14 @@ impl Subscription {
         {
             owed |= eviction.last_entry > seen && self.range.has_group(eviction.group);
         }
-        let gone: Vec<LaneKey> = self
-            .cursors
-            .keys()
-            .filter(|key| !state.groups.contains_key(&key.group))
-            .copied()
-            .collect();
+        // A group that left may be back already, and then knows nothing of these cursors.
+        let stays = |key: &&LaneKey| {
+            state
+                .groups
+                .get(&key.group)
+                .is_some_and(|group| group.birth <= seen)
+        };
+        let gone: Vec<LaneKey> = self.cursors.keys().filter(|key| !stays(key)).copied().collect();
         for key in gone {
             owed |= self
                 .cursors
@@ -624,7 +628,7 @@ impl Subscription {
                 end_of_group: ends_group && object.status == crate::wire::data::ObjectStatus::Normal,
                 properties: object.properties.clone(),
                 status: object.status,
-                payload: object.chunks.first().cloned().unwrap_or_default(),
+                payload: object.payload(),
             };
             if datagram.encode(&mut self.scratch).is_ok() {
                 out.push(self.scratch.split().freeze());
@@ -650,7 +654,7 @@ impl Subscription {
         for key in self.cursors.keys().copied().collect::<Vec<_>>() {
             self.close_lane(key, now, StreamCode::CANCELLED);
         }
-        // Streams with FIN need nothing more from us, except the reset of a delivery timeout.
+        self.settled = None;
         self.phase = Phase::Ending { code, reason };
     }
 

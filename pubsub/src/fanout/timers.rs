@@ -17,6 +17,10 @@ pub(super) struct Timers {
 }
 
 impl Timers {
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     pub(super) fn next(&self) -> Option<Time> {
         let lane = self.lanes.first().map(|&(at, _)| at);
         let linger = self.lingering.first_key_value().map(|(&(at, _), _)| at);

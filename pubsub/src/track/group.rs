@@ -62,6 +62,15 @@ impl Object {
         !self.is_complete() && !self.cut
     }
 
+    /// The stored payload in one piece; copied only if it came in several.
+    pub(crate) fn payload(&self) -> Bytes {
+        match &self.chunks[..] {
+            [] => Bytes::new(),
+            [only] => only.clone(),
+            several => several.concat().into(),
+        }
+    }
+
     pub(super) fn cost(&self) -> u64 {
         let chunks = self.chunks.len() as u64;
         OBJECT_COST + self.received + self.properties.len() as u64 + chunks * CHUNK_COST
@@ -375,10 +384,10 @@ pub(crate) struct Group {
     /// When it last grew.
     pub(super) touched: Time,
     /// Tells it from an earlier stay of the same group in the cache.
-    pub(super) birth: u64,
+    pub(crate) birth: u64,
     /// What it costs the budget.
     pub(super) cost: u64,
-    /// Largest `seq` of an entry or datagram in it.
+    /// Largest `seq` of an entry in it. Datagrams do not count: one that is gone is lost, as any may be.
     pub(super) last_seq: u64,
 }
 

@@ -91,7 +91,7 @@ pub(crate) struct State {
     pub(crate) changed: BTreeMap<u64, LaneKey>,
     pub(crate) datagrams: VecDeque<DatagramEntry>,
     pub(crate) evictions: VecDeque<Eviction>,
-    /// The `seq` of the last eviction that is no longer remembered.
+    /// The last entry of any eviction that is no longer remembered.
     pub(crate) evictions_forgotten: u64,
     pub(super) wakers: Wakers,
     /// Something happened that waiters must hear of.
@@ -463,7 +463,6 @@ impl State {
         let Place::Subgroup(id) = object.place else {
             if object.logged.is_none() {
                 object.logged = Some(Lane::Main);
-                *last_seq = seq;
                 self.datagrams.push_back(DatagramEntry { seq, at });
             }
             return;
@@ -620,7 +619,7 @@ impl State {
         if self.evictions.len() > MAX_EVICTIONS
             && let Some(forgotten) = self.evictions.pop_front()
         {
-            self.evictions_forgotten = forgotten.seq;
+            self.evictions_forgotten = self.evictions_forgotten.max(forgotten.last_entry);
         }
         if let Some((&last, _)) = group.objects.last_key_value() {
             self.absence.evict(Location::new(id, 0), Location::new(id, last));

@@ -89,3 +89,41 @@ fn with_a_delivery_timeout_evicted_objects_are_dropped_not_fatal() {
     assert_eq!(subscriber.done, None);
     assert_eq!(subscriber.objects().len(), 60);
 }
+
+#[test]
+fn a_group_that_comes_back_after_its_eviction_goes_on() {
+    let cache = Cache::new(small());
+    let track = track_in(&cache, Authority::Relay);
+    let source = track.source();
+    let mut subscriber = Subscriber::new(&track, ms(0), SubscribeOptions::default());
+    let mut writer = source.subgroup(ms(0), &header(0, 0)).unwrap();
+    put(&mut writer, ms(0), 0, 0..5);
+    for group in 1..100 {
+        put_group(&source, ms(group * 100), group, 10);
+        if track.stats().evicted_groups == 1 {
+            // Nobody has looked since the eviction.
+            put(&mut writer, ms(group * 100), 0, 5..8);
+            break;
+        }
+        subscriber.drain(ms(group * 100));
+    }
+    subscriber.drain(ms(20_000));
+    let first: Vec<_> = subscriber
+        .objects()
+        .into_iter()
+        .filter(|at| at.group == 0)
+        .collect();
+    assert_eq!(first.len(), 8);
+    assert_eq!(subscriber.done, None);
+}
+
+#[test]
+fn what_threads_share_can_be_shared() {
+    fn shared<T: Send + Sync>() {}
+    fn moved<T: Send>() {}
+    shared::<crate::track::Track>();
+    shared::<Cache>();
+    moved::<crate::fanout::Subscription>();
+    moved::<crate::fanout::Fetch>();
+    moved::<crate::track::SubgroupWriter>();
+}

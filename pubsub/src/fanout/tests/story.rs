@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::harness::*;
 use crate::fanout::{SubscribeError, SubscribeOptions, Subscription, SubscriptionUpdate};
 use crate::track::{Authority, Cache, CacheLimits, Malformed, SourceError};
-use crate::wire::data::{ObjectStatus, SubgroupHeader, SubgroupId, SubgroupObject};
+use crate::wire::data::{FetchObject, ObjectStatus, SubgroupHeader, SubgroupId, SubgroupObject};
 use crate::wire::property::Properties;
 use crate::wire::{Filter, GroupOrder, PublishDoneCode, StreamCode};
 
@@ -229,6 +229,27 @@ fn datagrams_stay_datagrams() {
     let mut fetch = Fetcher::new(&track, at(1, 0), at(1, 2), GroupOrder::Ascending);
     fetch.drain(ms(0));
     assert_eq!(fetch.objects, [at(1, 0), at(1, 1)]);
+}
+
+#[test]
+fn a_datagram_that_a_fetch_brought_in_pieces_goes_out_whole() {
+    let track = relay();
+    let source = track.source();
+    let mut subscriber = Subscriber::new(&track, ms(0), SubscribeOptions::default());
+    let bytes = payload(1, 0);
+    let object = FetchObject {
+        location: at(1, 0),
+        subgroup: None,
+        priority: 100,
+        properties: Properties::empty(),
+        payload_len: bytes.len() as u64,
+    };
+    let mut fill = track.fill(at(1, 0), at(1, 0), GroupOrder::Ascending);
+    fill.object(ms(0), &object).unwrap();
+    fill.payload(ms(0), bytes.slice(..9)).unwrap();
+    source.datagram(ms(0), &datagram(1, 0)).unwrap();
+    subscriber.drain(ms(0));
+    assert_eq!(subscriber.datagrams, [at(1, 0)]);
 }
 
 #[test]
