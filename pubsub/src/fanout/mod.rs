@@ -9,7 +9,7 @@
 //! "Closing Subgroup Streams", "Fetch Handling".
 //!
 //! Streams, flow control, acknowledgements and the order among several requests belong to the caller, who tells of blocked,
-//! stopped and acknowledged streams. Nothing here knows a clock: time comes in as [`Time`](crate::track::Time).
+//! stopped and acknowledged streams. Nothing here knows a clock: time comes in as [`Time`].
 
 mod cursor;
 mod fetch;
