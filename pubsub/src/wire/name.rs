@@ -2,7 +2,7 @@
 //!
 //! A namespace is a tuple of 0 to 32 byte strings, none empty; a full track name adds a name, which may be empty. The lengths
 //! of all fields and the name add up to at most 4096 bytes (draft section "Track Naming"). Names are bytes and compare bytewise.
-//! Their text form (draft section "Representing Namespace and Track Names") is in [`text`].
+//! Their text form (draft section "Representing Namespace and Track Names") is what `Display` writes and `FromStr` reads.
 
 mod text;
 

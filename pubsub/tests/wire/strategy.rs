@@ -46,13 +46,14 @@ pub(crate) fn track() -> BoxedStrategy<FullTrackName> {
         .boxed()
 }
 
-/// A readable block, with repeated types and types of no meaning.
+/// A readable block, with repeated types and types of no meaning: those with one would need fitting values.
 pub(crate) fn properties() -> BoxedStrategy<Properties> {
     vec((id(), id(), blob(20)), 0..5)
         .prop_map(|entries| {
             let builder = entries
                 .into_iter()
                 .fold(Properties::builder(), |builder, (kind, int, bytes)| {
+                    let kind = if kind < 0x8000 { kind + 0x8000 } else { kind };
                     if kind % 2 == 0 {
                         builder.int(kind, int)
                     } else {
@@ -156,6 +157,28 @@ pub(crate) fn parameters(scope: Scope) -> BoxedStrategy<Parameters> {
         .boxed()
 }
 
+/// Parameters of REQUEST_OK: of one of the requests that it may answer.
+fn ok_parameters() -> BoxedStrategy<Parameters> {
+    prop_oneof![
+        parameters(Scope::PublishOk),
+        parameters(Scope::TrackStatusOk),
+        parameters(Scope::UpdateSubscriptionOk),
+        parameters(Scope::SubscribeNamespaceOk),
+    ]
+    .boxed()
+}
+
+/// Parameters of REQUEST_UPDATE: of one of the requests that it may change.
+fn update_parameters() -> BoxedStrategy<Parameters> {
+    prop_oneof![
+        parameters(Scope::UpdateSubscription),
+        parameters(Scope::UpdateFetch),
+        parameters(Scope::UpdatePublishNamespace),
+        parameters(Scope::UpdateNamespaceSubscription),
+    ]
+    .boxed()
+}
+
 pub(crate) fn setup() -> BoxedStrategy<Setup> {
     let uri = (
         option::of("(/([a-z0-9._~-]|%2[a-f]){1,8}){0,3}(\\?[a-z=&]{0,6})?"),
@@ -165,10 +188,10 @@ pub(crate) fn setup() -> BoxedStrategy<Setup> {
         tokens.retain(|token| matches!(token, Token::Register { .. } | Token::UseValue { .. }));
         tokens
     });
-    let extensions = properties().prop_filter("known options", |block| {
-        block
-            .iter()
-            .all(|option| !matches!(option.unwrap().kind, 1 | 3 | 4 | 5 | 7))
+    // A sender does not repeat an option, though receivers let it pass.
+    let extensions = properties().prop_filter("repeated option", |block| {
+        let kinds: Vec<u64> = block.iter().map(|option| option.unwrap().kind).collect();
+        kinds.windows(2).all(|pair| pair[0] != pair[1])
     });
     (uri, tokens, option::of(id()), option::of(blob(30)), extensions)
         .prop_map(
@@ -198,10 +221,15 @@ fn reason() -> impl Strategy<Value = String> {
 
 fn fetch_kind() -> BoxedStrategy<FetchKind> {
     prop_oneof![
-        (track(), location(), location()).prop_map(|(track, start, end)| FetchKind::Standalone {
-            track,
-            start,
-            end
+        (track(), location(), location()).prop_map(|(track, one, other)| {
+            let (start, end) = (one.min(other), one.max(other));
+            // An empty range has no place; the same group with object 0 means all of it.
+            let end = if start == end {
+                Location::new(end.group, 0)
+            } else {
+                end
+            };
+            FetchKind::Standalone { track, start, end }
         }),
         (id(), id()).prop_map(|(subscription, groups)| FetchKind::RelativeJoining { subscription, groups }),
         (id(), id()).prop_map(|(subscription, group)| FetchKind::AbsoluteJoining { subscription, group }),
@@ -254,10 +282,12 @@ pub(crate) fn request() -> BoxedStrategy<Message> {
                 parameters,
             })
         }),
-        (id(), any_parameters()).prop_map(|(request_id, parameters)| Message::RequestUpdate(RequestUpdate {
-            request_id,
-            parameters
-        })),
+        (id(), update_parameters()).prop_map(|(request_id, parameters)| Message::RequestUpdate(
+            RequestUpdate {
+                request_id,
+                parameters
+            }
+        )),
         (id(), track(), id(), parameters(Scope::Publish), properties()).prop_map(
             |(request_id, track, track_alias, parameters, properties)| {
                 Message::Publish(Publish {
@@ -319,7 +349,7 @@ pub(crate) fn response() -> BoxedStrategy<Message> {
                 })
             }
         ),
-        (any_parameters(), properties()).prop_map(|(parameters, properties)| Message::RequestOk(RequestOk {
+        (ok_parameters(), properties()).prop_map(|(parameters, properties)| Message::RequestOk(RequestOk {
             parameters,
             properties
         })),

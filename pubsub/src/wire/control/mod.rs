@@ -116,14 +116,14 @@ impl Message {
     /// A field or the body longer than the draft allows, or fields that contradict each other; `buf` is then as before.
     pub fn encode(&self, _version: Version, buf: &mut BytesMut) -> Result<(), EncodeError> {
         let start = buf.len();
-        let result = self.encode_at(start, buf);
+        let result = self.encode_framed(buf);
         if result.is_err() {
             buf.truncate(start);
         }
         result
     }
 
-    fn encode_at(&self, start: usize, buf: &mut BytesMut) -> Result<(), EncodeError> {
+    fn encode_framed(&self, buf: &mut BytesMut) -> Result<(), EncodeError> {
         varint::encode(self.kind(), buf);
         let length_at = buf.len();
         buf.put_u16(0);
@@ -134,7 +134,6 @@ impl Message {
             len,
             max: MAX_BODY,
         })?;
-        debug_assert!(start < length_at, "a type has at least one byte");
         if let Some(field) = buf.get_mut(length_at..length_at + 2) {
             field.copy_from_slice(&length.to_be_bytes());
         }

@@ -203,3 +203,15 @@ fn a_block_is_walked_to_its_first_error_and_no_further() {
     assert_eq!(results.len(), 2);
     assert_eq!(results[1], Err(PropertyError::Truncated { kind: Some(3) }));
 }
+
+#[test]
+fn an_unreadable_immutable_block_of_a_track_is_the_tracks_fault() {
+    let immutable = Properties::builder()
+        .immutable(&block(&[0x3b, 5, 0]))
+        .int(kind::DYNAMIC_GROUPS, 1)
+        .build()
+        .unwrap();
+    let view = TrackProperties::parse(&immutable).unwrap();
+    assert!(matches!(view.malformed, Some(MalformedTrack::Unreadable(_))));
+    assert_eq!(view.dynamic_groups, Some(true));
+}

@@ -23,6 +23,9 @@ pub struct TrackProperties {
     /// The first Mandatory Track Property present. This crate understands none, so such a track may be neither processed nor
     /// forwarded (UNSUPPORTED_EXTENSION).
     pub unknown_mandatory: Option<u64>,
+    /// What is wrong inside IMMUTABLE_PROPERTIES, if anything: the track is malformed, the session goes on, since no relay
+    /// on the way could have repaired it.
+    pub malformed: Option<MalformedTrack>,
 }
 
 impl TrackProperties {
@@ -31,11 +34,17 @@ impl TrackProperties {
     ///
     /// # Errors
     ///
-    /// A block that cannot be read, or a value that the draft forbids: fatal to the session.
+    /// A mutable list that cannot be read, or a value that the draft forbids: fatal to the session.
     pub fn parse(properties: &Properties) -> Result<Self, DecodeError> {
         let mut view = Self::default();
-        for property in properties.iter().chain(properties.immutable()) {
+        for property in properties.iter() {
             view.take(property?)?;
+        }
+        for property in properties.immutable() {
+            match property {
+                Ok(property) => view.take(property)?,
+                Err(error) => view.malformed = Some(error.into()),
+            }
         }
         Ok(view)
     }

@@ -153,8 +153,9 @@ impl Prior {
                 .into());
             }
         };
-        // draft "End of Range" says that the IDs are present, not that they are deltas: a delta could not name the group
-        // of the last object, where most ranges begin.
+        // draft "End of Range" leaves open whether these are deltas and whether a payload length follows. A delta could not
+        // name the group of the last object, where most ranges begin; implementations agree on absolute IDs and no length
+        // (moq-wg/moq-transport#1861).
         Ok(Item::Range(range, Location::new(head.varint()?, head.varint()?)))
     }
 
