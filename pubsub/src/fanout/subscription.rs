@@ -198,6 +198,16 @@ impl Subscription {
         self.backlog
     }
 
+    /// Names the track in the headers of streams and datagrams; to be called before the first [`Self::poll`].
+    pub const fn set_track_alias(&mut self, track_alias: u64) {
+        self.track_alias = track_alias;
+    }
+
+    /// SUBSCRIBER_PRIORITY; lower is more urgent.
+    pub const fn priority(&self) -> u8 {
+        self.options.priority
+    }
+
     /// Calls another waker from now on.
     pub fn set_waker(&mut self, waker: Waker) {
         self.track.lock().replace_waker(self.slot, waker);

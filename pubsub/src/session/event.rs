@@ -13,6 +13,12 @@ use crate::wire::{FullTrackName, Location, Parameters, Properties, SessionCode, 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey(pub(super) u64);
 
+impl From<RequestKey> for u64 {
+    fn from(key: RequestKey) -> Self {
+        key.0
+    }
+}
+
 impl fmt::Debug for RequestKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.0)

@@ -61,6 +61,23 @@ impl Location {
     pub const fn new(group: u64, object: u64) -> Self {
         Self { group, object }
     }
+
+    /// Read as the End Location of FETCH (the object after the last, or object 0 for the whole group): the last location of
+    /// the range. Object IDs end at 2^64 - 1, so the whole group ends there.
+    pub const fn last_before(self) -> Self {
+        Self {
+            group: self.group,
+            object: self.object.wrapping_sub(1),
+        }
+    }
+
+    /// As the last location of a range: its End Location in FETCH. The inverse of [`Self::last_before`].
+    pub const fn end_after(self) -> Self {
+        Self {
+            group: self.group,
+            object: self.object.wrapping_add(1),
+        }
+    }
     /// Appends group and object.
     pub fn encode(self, buf: &mut impl BufMut) {
         varint::encode(self.group, buf);

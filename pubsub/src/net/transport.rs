@@ -1,0 +1,494 @@
+//! One small type over raw QUIC and WebTransport; nothing above it can tell them apart.
+//!
+//! WebTransport streams that we open are opened on the QUIC connection behind the session: the stream header is the first
+//! bytes we write, so that it shares a write with what follows. Stream codes are mapped into HTTP/3's space there
+//! (RFC 9114 section 8.1, draft-ietf-webtrans-http3 "Resetting Data Streams").
+
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use quinn::VarInt;
+use web_transport_quinn::proto::{error_from_http3, error_to_http3};
+
+use crate::wire::{SessionCode, StreamCode, Version};
+
+/// Header of a unidirectional WebTransport stream: type 0x54, session 0. A connection carries one session, whose CONNECT
+/// is the client's first stream, so the session ID is always 0.
+const WEBTRANSPORT_UNI: &[u8] = &[0x40, 0x54, 0x00];
+/// Header of a bidirectional WebTransport stream: signal 0x41, session 0.
+const WEBTRANSPORT_BIDI: &[u8] = &[0x40, 0x41, 0x00];
+
+/// Where stream codes live on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CodeSpace {
+    /// As they are.
+    Quic,
+    /// Mapped into HTTP/3 error codes.
+    Http3,
+}
+
+impl CodeSpace {
+    fn to_wire(self, code: StreamCode) -> VarInt {
+        let code = u64::from(code);
+        let code = match self {
+            Self::Quic => code,
+            Self::Http3 => error_to_http3(u32::try_from(code).unwrap_or(0)),
+        };
+        VarInt::from_u64(code).unwrap_or(VarInt::MAX)
+    }
+
+    /// A code outside the space is INTERNAL_ERROR to us (draft section "Grease").
+    fn from_wire(self, code: VarInt) -> StreamCode {
+        match self {
+            Self::Quic => StreamCode::from(code.into_inner()),
+            Self::Http3 => error_from_http3(code.into_inner()).map_or(StreamCode::INTERNAL_ERROR, |code| {
+                StreamCode::from(u64::from(code))
+            }),
+        }
+    }
+}
+
+/// The transport of one session. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    kind: Kind,
+    version: Version,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Quic(quinn::Connection),
+    WebTransport(web_transport_quinn::Session),
+}
+
+/// Why a session's transport is gone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransportClosed {
+    /// The peer closed the session with a code and a reason.
+    #[error("closed by the peer: {code}{}", Reason(.reason))]
+    Peer {
+        /// The session code.
+        code: SessionCode,
+        /// For people.
+        reason: String,
+    },
+    /// We closed it.
+    #[error("closed by us")]
+    Local,
+    /// Nothing was heard from the peer for the idle timeout.
+    #[error("timed out: nothing was heard from the peer")]
+    TimedOut,
+    /// QUIC itself failed: reset, TLS alert, violation.
+    #[error("connection lost: {0}")]
+    Lost(String),
+}
+
+struct Reason<'a>(&'a str);
+
+impl std::fmt::Display for Reason<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.0.escape_debug())
+        }
+    }
+}
+
+impl TransportClosed {
+    fn from_quic(error: &quinn::ConnectionError, space: CodeSpace) -> Self {
+        match error {
+            quinn::ConnectionError::ApplicationClosed(close) => {
+                let code = match space {
+                    CodeSpace::Quic => close.error_code.into_inner(),
+                    CodeSpace::Http3 => error_from_http3(close.error_code.into_inner()).map_or(0, u64::from),
+                };
+                let reason = String::from_utf8_lossy(&close.reason).into_owned();
+                Self::Peer {
+                    code: SessionCode::from(code),
+                    reason,
+                }
+            }
+            quinn::ConnectionError::LocallyClosed => Self::Local,
+            quinn::ConnectionError::TimedOut => Self::TimedOut,
+            other => Self::Lost(other.to_string()),
+        }
+    }
+
+    fn from_web_transport(error: &web_transport_quinn::SessionError) -> Self {
+        match error {
+            web_transport_quinn::SessionError::ConnectionError(error) => {
+                Self::from_quic(error, CodeSpace::Http3)
+            }
+            web_transport_quinn::SessionError::WebTransportError(
+                web_transport_quinn::WebTransportError::Closed(code, reason),
+            ) => Self::Peer {
+                code: SessionCode::from(u64::from(*code)),
+                reason: reason.clone(),
+            },
+            other => Self::Lost(other.to_string()),
+        }
+    }
+}
+
+/// What the transport knows about its path.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PathStats {
+    /// Smoothed round-trip time.
+    pub rtt: Duration,
+    /// Packets sent and lost so far.
+    pub sent_packets: u64,
+    /// Packets declared lost so far.
+    pub lost_packets: u64,
+    /// UDP bytes received.
+    pub received_bytes: u64,
+    /// UDP bytes sent.
+    pub sent_bytes: u64,
+}
+
+impl Transport {
+    /// A raw QUIC connection whose ALPN chose `version`.
+    pub fn quic(connection: quinn::Connection, version: Version) -> Self {
+        Self {
+            kind: Kind::Quic(connection),
+            version,
+        }
+    }
+
+    /// A WebTransport session whose `WT-Protocol` chose `version`.
+    pub fn web_transport(session: web_transport_quinn::Session, version: Version) -> Self {
+        Self {
+            kind: Kind::WebTransport(session),
+            version,
+        }
+    }
+
+    /// The MoQT version agreed on.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Which of the two this is, as the session machine wants to know.
+    pub fn session_transport(&self) -> crate::session::Transport {
+        match self.kind {
+            Kind::Quic(_) => crate::session::Transport::Quic,
+            Kind::WebTransport(_) => crate::session::Transport::WebTransport,
+        }
+    }
+
+    fn connection(&self) -> &quinn::Connection {
+        match &self.kind {
+            Kind::Quic(connection) => connection,
+            Kind::WebTransport(session) => session,
+        }
+    }
+
+    fn space(&self) -> CodeSpace {
+        match self.kind {
+            Kind::Quic(_) => CodeSpace::Quic,
+            Kind::WebTransport(_) => CodeSpace::Http3,
+        }
+    }
+
+    /// Address of the peer.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.connection().remote_address()
+    }
+
+    /// What is known of the path now.
+    pub fn path_stats(&self) -> PathStats {
+        let stats = self.connection().stats();
+        PathStats {
+            rtt: stats.path.rtt,
+            sent_packets: stats.path.sent_packets,
+            lost_packets: stats.path.lost_packets,
+            received_bytes: stats.udp_rx.bytes,
+            sent_bytes: stats.udp_tx.bytes,
+        }
+    }
+
+    /// Allow the peer so many unidirectional streams at a time. QUIC allots memory for each permitted stream at once, so the
+    /// limit is raised only for peers that publish.
+    pub fn set_max_uni_streams(&self, count: u32) {
+        self.connection().set_max_concurrent_uni_streams(count.into());
+    }
+
+    /// Open a unidirectional stream; pending while the peer's limit is reached. Cancel-safe.
+    pub(crate) async fn open_uni(&self) -> Result<SendStream, TransportClosed> {
+        let space = self.space();
+        match self.connection().open_uni().await {
+            Ok(stream) => Ok(SendStream::opened(stream, space)),
+            Err(error) => Err(TransportClosed::from_quic(&error, space)),
+        }
+    }
+
+    /// Open a bidirectional stream; pending while the peer's limit is reached. Cancel-safe.
+    pub(crate) async fn open_bi(&self) -> Result<(SendStream, RecvStream), TransportClosed> {
+        let space = self.space();
+        match self.connection().open_bi().await {
+            Ok((send, recv)) => Ok((SendStream::opened(send, space), RecvStream::Quic(recv, space))),
+            Err(error) => Err(TransportClosed::from_quic(&error, space)),
+        }
+    }
+
+    /// Bytes to write first on a unidirectional stream from [`Transport::open_uni`]; empty on raw QUIC.
+    pub(crate) fn uni_prefix(&self) -> Bytes {
+        match self.space() {
+            CodeSpace::Quic => Bytes::new(),
+            CodeSpace::Http3 => Bytes::from_static(WEBTRANSPORT_UNI),
+        }
+    }
+
+    /// Bytes to write first on a bidirectional stream from [`Transport::open_bi`]; empty on raw QUIC.
+    pub(crate) fn bidi_prefix(&self) -> Bytes {
+        match self.space() {
+            CodeSpace::Quic => Bytes::new(),
+            CodeSpace::Http3 => Bytes::from_static(WEBTRANSPORT_BIDI),
+        }
+    }
+
+    /// Next unidirectional stream of the peer. Cancel-safe.
+    pub(crate) async fn accept_uni(&self) -> Result<RecvStream, TransportClosed> {
+        match &self.kind {
+            Kind::Quic(connection) => match connection.accept_uni().await {
+                Ok(stream) => Ok(RecvStream::Quic(stream, CodeSpace::Quic)),
+                Err(error) => Err(TransportClosed::from_quic(&error, CodeSpace::Quic)),
+            },
+            Kind::WebTransport(session) => match session.accept_uni().await {
+                Ok(stream) => Ok(RecvStream::WebTransport(stream)),
+                Err(error) => Err(TransportClosed::from_web_transport(&error)),
+            },
+        }
+    }
+
+    /// Next bidirectional stream of the peer. Cancel-safe.
+    pub(crate) async fn accept_bi(&self) -> Result<(SendStream, RecvStream), TransportClosed> {
+        match &self.kind {
+            Kind::Quic(connection) => match connection.accept_bi().await {
+                Ok((send, recv)) => Ok((
+                    SendStream::opened(send, CodeSpace::Quic),
+                    RecvStream::Quic(recv, CodeSpace::Quic),
+                )),
+                Err(error) => Err(TransportClosed::from_quic(&error, CodeSpace::Quic)),
+            },
+            Kind::WebTransport(session) => match session.accept_bi().await {
+                Ok((send, recv)) => Ok((
+                    SendStream(SendKind::WebTransport(send)),
+                    RecvStream::WebTransport(recv),
+                )),
+                Err(error) => Err(TransportClosed::from_web_transport(&error)),
+            },
+        }
+    }
+
+    /// Next datagram of the peer. Cancel-safe.
+    pub(crate) async fn read_datagram(&self) -> Result<Bytes, TransportClosed> {
+        match &self.kind {
+            Kind::Quic(connection) => connection
+                .read_datagram()
+                .await
+                .map_err(|error| TransportClosed::from_quic(&error, CodeSpace::Quic)),
+            Kind::WebTransport(session) => session
+                .read_datagram()
+                .await
+                .map_err(|error| TransportClosed::from_web_transport(&error)),
+        }
+    }
+
+    /// Send a datagram if it fits; one that does not is dropped, as the draft says (section "Datagrams").
+    pub(crate) fn send_datagram(&self, datagram: Bytes) -> bool {
+        match &self.kind {
+            Kind::Quic(connection) => connection.send_datagram(datagram).is_ok(),
+            Kind::WebTransport(session) => session.send_datagram(datagram).is_ok(),
+        }
+    }
+
+    /// Close the session. What was written but not delivered may be lost.
+    pub fn close(&self, code: SessionCode, reason: &str) {
+        let code = u64::from(code);
+        match &self.kind {
+            Kind::Quic(connection) => {
+                connection.close(VarInt::from_u64(code).unwrap_or(VarInt::MAX), reason.as_bytes());
+            }
+            Kind::WebTransport(session) => {
+                session.close(u32::try_from(code).unwrap_or(u32::MAX), reason.as_bytes());
+            }
+        }
+    }
+
+    /// Wait until the session is closed.
+    pub async fn closed(&self) -> TransportClosed {
+        match &self.kind {
+            Kind::Quic(connection) => TransportClosed::from_quic(&connection.closed().await, CodeSpace::Quic),
+            Kind::WebTransport(session) => TransportClosed::from_web_transport(&session.closed().await),
+        }
+    }
+}
+
+/// The sending half of a stream.
+#[derive(Debug)]
+pub(crate) struct SendStream(SendKind);
+
+#[derive(Debug)]
+enum SendKind {
+    Quic(quinn::SendStream, CodeSpace),
+    WebTransport(web_transport_quinn::SendStream),
+}
+
+/// Why a write failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteFailed {
+    /// The peer sent STOP_SENDING.
+    Stopped(StreamCode),
+    /// The stream or the connection is closed.
+    Closed,
+}
+
+impl SendStream {
+    fn opened(stream: quinn::SendStream, space: CodeSpace) -> Self {
+        Self(SendKind::Quic(stream, space))
+    }
+
+    /// Give the transport as much of `chunks` as it takes now; written chunks are left empty. Ready with the number of chunks
+    /// written in full; pending (and woken later) when it takes nothing.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunks: &mut [Bytes],
+    ) -> Poll<Result<usize, WriteFailed>> {
+        match &mut self.0 {
+            SendKind::Quic(stream, space) => {
+                let space = *space;
+                pin!(stream.write_chunks(chunks))
+                    .poll(cx)
+                    .map(|result| match result {
+                        Ok(written) => Ok(written.chunks),
+                        Err(quinn::WriteError::Stopped(code)) => {
+                            Err(WriteFailed::Stopped(space.from_wire(code)))
+                        }
+                        Err(_) => Err(WriteFailed::Closed),
+                    })
+            }
+            SendKind::WebTransport(stream) => {
+                pin!(stream.write_chunks(chunks))
+                    .poll(cx)
+                    .map(|result| match result {
+                        Ok(written) => Ok(written.chunks),
+                        Err(web_transport_quinn::WriteError::Stopped(code)) => {
+                            Err(WriteFailed::Stopped(StreamCode::from(u64::from(code))))
+                        }
+                        Err(_) => Err(WriteFailed::Closed),
+                    })
+            }
+        }
+    }
+
+    /// Send order among streams: higher first.
+    pub(crate) fn set_priority(&self, priority: i32) {
+        // A closed stream has no priority to set; its next write says so.
+        let _closed = match &self.0 {
+            SendKind::Quic(stream, _) => stream.set_priority(priority).is_err(),
+            SendKind::WebTransport(stream) => stream.set_priority(priority).is_err(),
+        };
+    }
+
+    /// End the stream after what was written.
+    pub(crate) fn finish(&mut self) {
+        let _closed = match &mut self.0 {
+            SendKind::Quic(stream, _) => stream.finish().is_err(),
+            SendKind::WebTransport(stream) => stream.finish().is_err(),
+        };
+    }
+
+    /// Abandon the stream.
+    pub(crate) fn reset(&mut self, code: StreamCode) {
+        let _closed = match &mut self.0 {
+            SendKind::Quic(stream, space) => stream.reset(space.to_wire(code)).is_err(),
+            SendKind::WebTransport(stream) => {
+                stream.reset(u32::try_from(u64::from(code)).unwrap_or(0)).is_err()
+            }
+        };
+    }
+
+    /// Wait until the peer has acknowledged everything including the end (`None`), or stopped the stream. Cancel-safe.
+    /// Ready at once with `None` when the connection is gone.
+    pub(crate) async fn stopped(&self) -> Option<StreamCode> {
+        match &self.0 {
+            SendKind::Quic(stream, space) => stream
+                .stopped()
+                .await
+                .ok()
+                .flatten()
+                .map(|code| space.from_wire(code)),
+            SendKind::WebTransport(stream) => stream
+                .stopped()
+                .await
+                .ok()
+                .flatten()
+                .map(|code| StreamCode::from(u64::from(code))),
+        }
+    }
+}
+
+/// The receiving half of a stream.
+#[derive(Debug)]
+pub(crate) enum RecvStream {
+    Quic(quinn::RecvStream, CodeSpace),
+    WebTransport(web_transport_quinn::RecvStream),
+}
+
+/// How a stream goes on.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// Next bytes.
+    Data(Bytes),
+    /// The peer finished the stream.
+    Fin,
+    /// The peer reset the stream.
+    Reset(StreamCode),
+    /// The connection is gone.
+    Closed,
+}
+
+/// Most bytes taken from a stream at a time.
+const READ_CHUNK: usize = 64 * 1024;
+
+impl RecvStream {
+    /// Next bytes or end of the stream. Cancel-safe.
+    pub(crate) async fn read(&mut self) -> Read {
+        match self {
+            Self::Quic(stream, space) => match stream.read_chunk(READ_CHUNK, true).await {
+                Ok(Some(chunk)) => Read::Data(chunk.bytes),
+                Ok(None) => Read::Fin,
+                Err(quinn::ReadError::Reset(code)) => Read::Reset(space.from_wire(code)),
+                Err(_) => Read::Closed,
+            },
+            Self::WebTransport(stream) => match stream.read_chunk(READ_CHUNK, true).await {
+                Ok(Some(chunk)) => Read::Data(chunk.bytes),
+                Ok(None) => Read::Fin,
+                Err(web_transport_quinn::ReadError::Reset(code)) => {
+                    Read::Reset(StreamCode::from(u64::from(code)))
+                }
+                Err(web_transport_quinn::ReadError::InvalidReset(_)) => {
+                    Read::Reset(StreamCode::INTERNAL_ERROR)
+                }
+                Err(_) => Read::Closed,
+            },
+        }
+    }
+
+    /// Ask the peer to stop sending.
+    pub(crate) fn stop(&mut self, code: StreamCode) {
+        let _closed = match self {
+            Self::Quic(stream, space) => stream.stop(space.to_wire(code)).is_err(),
+            Self::WebTransport(stream) => stream.stop(u32::try_from(u64::from(code)).unwrap_or(0)).is_err(),
+        };
+    }
+}
