@@ -150,6 +150,12 @@ pub enum Input {
         identity: Identity,
         rights: Rights,
     },
+    /// A session has shown another token: it acts for this identity and may do this from now on.
+    SessionRights {
+        session: SessionId,
+        identity: Identity,
+        rights: Rights,
+    },
     /// A session is closed or lost, and with it every request in it.
     SessionDown { session: SessionId },
     /// The peer sent GOAWAY: nothing new is asked of it.

@@ -141,6 +141,16 @@ impl Hub {
                     .entry(session)
                     .or_insert_with(|| Session::new(identity, rights));
             }
+            Input::SessionRights {
+                session,
+                identity,
+                rights,
+            } => {
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.identity = identity;
+                    session.rights = rights;
+                }
+            }
             Input::SessionDown { session } => self.session_down(session),
             Input::SessionGoaway { session } => {
                 if let Some(session) = self.sessions.get_mut(&session) {

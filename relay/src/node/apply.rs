@@ -1,0 +1,557 @@
+//! From the hub to sessions and tracks: each output is carried out at once.
+
+use std::{sync::Arc, time::Duration};
+
+use headwater_pubsub::{
+    fanout::{
+        Fetch, FetchError, FetchOptions, SubscribeError, SubscribeOptions, Subscription, SubscriptionUpdate,
+    },
+    net::{FillSink, SessionHandle, Sink},
+    session::{FetchTarget, RequestKey, RequestRefused},
+    track::{Authority, Track},
+    wire::{
+        FullTrackName, GroupOrder, Parameters, PublishDoneCode, RequestErrorCode, StreamCode,
+        control::{PublishDone, RequestError},
+    },
+};
+use tracing::debug;
+
+use super::{
+    events::take_in,
+    state::{Opened, ServedFetch, Session, Shared, State},
+};
+use crate::hub::{Input, Outgoing, Output, RequestRef, ServedRange, SessionId, Tag, TrackId};
+
+/// Subscriber priority when none is given (draft section "SUBSCRIBER PRIORITY Parameter").
+const DEFAULT_PRIORITY: u8 = 128;
+
+impl Shared {
+    /// Carry out one output. What fails on the way is fed back to the hub as an input.
+    pub(super) fn apply(&self, state: &mut State, output: Output) {
+        match output {
+            Output::TrackCreated { track, name } => {
+                state
+                    .tracks
+                    .insert(track, Track::new(name, Authority::Relay, &self.cache));
+            }
+            Output::TrackEnded { track, code, reason } => {
+                if let Some(track) = state.tracks.get(&track) {
+                    track.end(code, reason);
+                }
+            }
+            Output::TrackDropped { track } => {
+                state.tracks.remove(&track);
+            }
+            Output::WatchLargestGroup { track, watch } => {
+                if watch {
+                    state.watched.insert(track, None);
+                } else {
+                    state.watched.remove(&track);
+                }
+                self.timer.notify_one();
+            }
+            Output::Open {
+                session,
+                tag,
+                request,
+            } => self.open(state, session, tag, request),
+            Output::ServeSubscribe {
+                request,
+                track,
+                parameters,
+            } => {
+                with(state, request, |entry, key, tracks| {
+                    let track = tracks.get(&track).cloned()?;
+                    serve_subscribe(entry, key, request, &track, &parameters)
+                });
+                if let Some(entry) = state.sessions.get_mut(&request.session())
+                    && let Some(key) = entry.key(request)
+                {
+                    entry.served.insert(key, track);
+                }
+            }
+            Output::ServePublish {
+                request,
+                track,
+                parameters,
+            } => with(state, request, |entry, key, tracks| {
+                let track = tracks.get(&track).cloned()?;
+                serve_publish(entry, key, request, &track, &parameters)
+            }),
+            Output::ServeFetch {
+                request,
+                track: id,
+                range,
+                parameters,
+            } => {
+                with(state, request, |entry, key, tracks| {
+                    let track = tracks.get(&id).cloned()?;
+                    serve_fetch(entry, key, request, id, &track, &range, &parameters)
+                });
+            }
+            Output::AcceptPublish {
+                request,
+                track: id,
+                forward,
+                new_group_request,
+            } => {
+                with(state, request, |entry, key, tracks| {
+                    let track = tracks.get(&id).cloned()?;
+                    accept_publish(entry, key, id, &track, forward, new_group_request);
+                    None
+                });
+            }
+            other => self.apply_answer(state, other),
+        }
+    }
+
+    /// The outputs that only speak to a session.
+    fn apply_answer(&self, state: &mut State, output: Output) {
+        match output {
+            Output::Update { request, parameters } => with(state, request, |entry, key, _| {
+                let refused = entry
+                    .handle
+                    .act(|session, _| session.update(key, parameters))
+                    .err()?;
+                debug!(?request, %refused, "update not sent");
+                None
+            }),
+            Output::Close { request, code } => with(state, request, |entry, key, _| {
+                entry.handle.act(|session, _| session.cancel(key, code));
+                entry.handle.receive_no_more(key);
+                entry.handle.stop_sending(key, code);
+                entry.forget(key);
+                None
+            }),
+            Output::ServeTrackStatus { request, track } => with(state, request, |entry, key, tracks| {
+                let track = tracks.get(&track).cloned()?;
+                let parameters = Parameters {
+                    largest_object: track.largest(),
+                    ..Parameters::default()
+                };
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.accept_track_status(key, parameters, track.properties())),
+                );
+                entry.forget(key);
+                None
+            }),
+            Output::AnswerTrackStatus { request, ok } => with(state, request, |entry, key, _| {
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.accept_track_status(key, ok.parameters, ok.properties)),
+                );
+                entry.forget(key);
+                None
+            }),
+            Output::Accept { request } => with(state, request, |entry, key, _| {
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.accept_namespace_request(key)),
+                );
+                None
+            }),
+            Output::Reject { request, error } => {
+                self.metrics.request_error(error.code.into());
+                with(state, request, |entry, key, _| {
+                    reject(entry, key, error);
+                    None
+                });
+            }
+            Output::ApplyUpdate { request, parameters } => with(state, request, |entry, key, tracks| {
+                apply_update(entry, key, tracks, &parameters);
+                None
+            }),
+            Output::AcceptUpdate { request } => with(state, request, |entry, key, _| {
+                if let Some(prefix) = entry.prefixes.get_mut(&key)
+                    && let Some(asked) = prefix.asked.take()
+                {
+                    prefix.current = asked;
+                }
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.answer_update(key, Ok(Parameters::default()))),
+                );
+                None
+            }),
+            Output::FailUpdate { request, error } => with(state, request, |entry, key, _| {
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.answer_update(key, Err(error))),
+                );
+                entry.handle.stop_sending(key, StreamCode::CANCELLED);
+                entry.forget(key);
+                None
+            }),
+            Output::EndSubscription {
+                request,
+                code,
+                reason,
+            } => with(state, request, |entry, key, _| {
+                let done = PublishDone {
+                    code,
+                    stream_count: Some(0),
+                    reason,
+                };
+                answered(entry.handle.act(|session, _| session.publish_done(key, done)));
+                entry.forget(key);
+                None
+            }),
+            other => self.apply_detail(state, other),
+        }
+    }
+
+    /// Holes of fetches and what namespace subscriptions are told.
+    fn apply_detail(&self, state: &mut State, output: Output) {
+        match output {
+            Output::ResetFetch { request, code } => with(state, request, |entry, key, _| {
+                entry.handle.stop_sending(key, code);
+                entry.handle.act(|session, _| session.revoke(key, code));
+                entry.forget(key);
+                None
+            }),
+            Output::HoleFilled { request, .. } => with(state, request, |entry, key, _| {
+                entry.handle.fetch_again(key);
+                None
+            }),
+            Output::HoleEmpty { request, start, end } => with(state, request, |entry, key, tracks| {
+                let served = entry.fetches.get(&key)?;
+                if let Some(track) = tracks.get(&served.track) {
+                    track
+                        .fill(start, end.last_before(), served.order)
+                        .fin(entry.handle.now(), end, false);
+                }
+                entry.handle.fetch_again(key);
+                None
+            }),
+            Output::HoleGivenUp { request, start, end } => with(state, request, |entry, key, _| {
+                entry.handle.fetch_unknown(key, start, end.last_before());
+                None
+            }),
+            Output::Namespace { request, suffix } => with(state, request, |entry, key, _| {
+                let namespace = entry.prefixes.get(&key)?.current.join(&suffix).ok()?;
+                answered(entry.handle.act(|session, _| session.namespace(key, &namespace)));
+                None
+            }),
+            Output::NamespaceDone { request, suffix } => with(state, request, |entry, key, _| {
+                let namespace = entry.prefixes.get(&key)?.current.join(&suffix).ok()?;
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.namespace_done(key, &namespace)),
+                );
+                None
+            }),
+            Output::PublishBlocked {
+                request,
+                suffix,
+                name,
+            } => with(state, request, |entry, key, _| {
+                let namespace = entry.prefixes.get(&key)?.current.join(&suffix).ok()?;
+                let track = FullTrackName::new(namespace, name).ok()?;
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.publish_blocked(key, &track)),
+                );
+                None
+            }),
+            other => debug!(output = ?other, "nothing to do"),
+        }
+    }
+
+    fn open(&self, state: &mut State, session: SessionId, tag: Tag, request: Outgoing) {
+        let Some(entry) = state.sessions.get_mut(&session) else {
+            // The session is going down; its SessionDown follows.
+            return;
+        };
+        let track = match &request {
+            Outgoing::Subscribe { track, .. }
+            | Outgoing::Publish { track, .. }
+            | Outgoing::Fetch { track, .. } => Some(*track),
+            Outgoing::TrackStatus { .. } => None,
+        };
+        let known = track.and_then(|id| state.tracks.get(&id)).cloned();
+        match send(&entry.handle, request, known.as_ref()) {
+            Ok((key, alias)) => {
+                entry.tags.insert(tag, key);
+                entry.opened.insert(key, Opened { tag, track, alias });
+            }
+            Err(refused) => {
+                debug!(session = session.0, %refused, "request not sent");
+                let error = RequestError {
+                    code: RequestErrorCode::GOING_AWAY,
+                    retry_after_ms: None,
+                    reason: refused.to_string(),
+                    redirect: None,
+                };
+                state.inputs.push_back(Input::Rejected { tag, error });
+            }
+        }
+    }
+}
+
+/// Send a request of the hub.
+fn send(
+    handle: &SessionHandle,
+    request: Outgoing,
+    track: Option<&Arc<Track>>,
+) -> Result<(RequestKey, Option<u64>), RequestRefused> {
+    match request {
+        Outgoing::Subscribe { name, parameters, .. } => handle
+            .act(|session, _| session.subscribe(name, parameters))
+            .map(|key| (key, None)),
+        Outgoing::Publish {
+            name, mut parameters, ..
+        } => {
+            parameters.largest_object = track.and_then(|track| track.largest());
+            let properties = track.map(|track| track.properties()).unwrap_or_default();
+            handle
+                .act(|session, _| session.publish(name, parameters, properties, true))
+                .map(|(key, alias)| (key, Some(alias)))
+        }
+        Outgoing::Fetch { name, start, end, .. } => {
+            let target = FetchTarget::Standalone {
+                track: name,
+                start,
+                end,
+            };
+            let key = handle.act(|session, _| session.fetch(target, Parameters::default()))?;
+            if let Some(track) = track {
+                let order = GroupOrder::Ascending;
+                handle.receive_fetch(
+                    key,
+                    FillSink::Track(track.fill(start, end.last_before(), order), order),
+                );
+            }
+            Ok((key, None))
+        }
+        Outgoing::TrackStatus { name } => handle
+            .act(|session, _| session.track_status(name, Parameters::default()))
+            .map(|key| (key, None)),
+    }
+}
+
+/// Find the session and the request, act, and feed back what comes of it.
+fn with(
+    state: &mut State,
+    request: RequestRef,
+    action: impl FnOnce(
+        &mut Session,
+        RequestKey,
+        &std::collections::HashMap<TrackId, Arc<Track>>,
+    ) -> Option<Input>,
+) {
+    let Some(entry) = state.sessions.get_mut(&request.session()) else {
+        return;
+    };
+    let Some(key) = entry.key(request) else {
+        debug!(?request, "request is over");
+        return;
+    };
+    if let Some(input) = action(entry, key, &state.tracks) {
+        state.inputs.push_back(input);
+    }
+}
+
+/// An answer to a request that the peer cancelled at the same moment is not needed any more.
+fn answered<T, E: std::fmt::Display>(result: Result<T, E>) {
+    if let Err(error) = result {
+        debug!(%error, "answer not sent");
+    }
+}
+
+fn reject(entry: &mut Session, key: RequestKey, error: RequestError) {
+    answered(entry.handle.act(|session, _| session.reject(key, error)));
+    entry.forget(key);
+}
+
+fn refusal(code: RequestErrorCode, reason: &str) -> RequestError {
+    RequestError {
+        code,
+        retry_after_ms: None,
+        reason: reason.to_owned(),
+        redirect: None,
+    }
+}
+
+fn options(parameters: &Parameters) -> SubscribeOptions {
+    SubscribeOptions {
+        filter: parameters.filter,
+        forward: parameters.forward.unwrap_or(true),
+        priority: parameters.subscriber_priority.unwrap_or(DEFAULT_PRIORITY),
+        group_order: parameters.group_order,
+        object_timeout: parameters.object_delivery_timeout_ms.map(Duration::from_millis),
+        subgroup_timeout: parameters.subgroup_delivery_timeout_ms.map(Duration::from_millis),
+    }
+}
+
+/// SUBSCRIBE_OK and the cursor belong together: what SUBSCRIBE_OK calls the largest object is where the cursor starts.
+fn serve_subscribe(
+    entry: &mut Session,
+    key: RequestKey,
+    request: RequestRef,
+    track: &Arc<Track>,
+    parameters: &Parameters,
+) -> Option<Input> {
+    let handle = entry.handle.clone();
+    let options = options(parameters);
+    let served = entry.handle.send_subscription(key, |now, waker| {
+        let mut subscription =
+            Subscription::new(track, now, options, waker, 0).map_err(|error| subscribe_refusal(&error))?;
+        let parameters = Parameters {
+            largest_object: subscription.joining_location(),
+            ..Parameters::default()
+        };
+        let properties = track.properties();
+        match handle.act(|session, _| session.accept_subscribe(key, parameters, properties)) {
+            Ok(alias) => {
+                subscription.set_track_alias(alias);
+                Ok(subscription)
+            }
+            // Cancelled at the same moment; the cancellation is on its way to the hub.
+            Err(error) => Err(refusal(RequestErrorCode::INTERNAL_ERROR, &error.to_string())),
+        }
+    });
+    let error = served.err()?;
+    reject(entry, key, error);
+    Some(Input::SubscriptionEnded { request })
+}
+
+fn subscribe_refusal(error: &SubscribeError) -> RequestError {
+    let code = match error {
+        SubscribeError::InvalidRange => RequestErrorCode::INVALID_RANGE,
+        SubscribeError::Malformed => RequestErrorCode::MALFORMED_TRACK,
+        _ => RequestErrorCode::INTERNAL_ERROR,
+    };
+    refusal(code, &error.to_string())
+}
+
+fn serve_publish(
+    entry: &mut Session,
+    key: RequestKey,
+    request: RequestRef,
+    track: &Arc<Track>,
+    parameters: &Parameters,
+) -> Option<Input> {
+    let options = options(parameters);
+    let alias = entry.opened.get(&key)?.alias?;
+    let served = entry.handle.send_subscription(key, |now, waker| {
+        Subscription::new(track, now, options, waker, alias)
+    });
+    let error = served.err()?;
+    let done = PublishDone {
+        code: PublishDoneCode::SUBSCRIPTION_ENDED,
+        stream_count: Some(0),
+        reason: error.to_string(),
+    };
+    answered(entry.handle.act(|session, _| session.publish_done(key, done)));
+    entry.forget(key);
+    Some(Input::SubscriptionEnded { request })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one request, used once")]
+fn serve_fetch(
+    entry: &mut Session,
+    key: RequestKey,
+    request: RequestRef,
+    id: TrackId,
+    track: &Arc<Track>,
+    range: &ServedRange,
+    parameters: &Parameters,
+) -> Option<Input> {
+    let order = parameters.group_order.unwrap_or_default();
+    let priority = parameters.subscriber_priority.unwrap_or(DEFAULT_PRIORITY);
+    let request_id = entry.handle.act(|session, _| session.request_id(key))?;
+    let (start, end) = match *range {
+        ServedRange::Live { start, end } | ServedRange::Known { start, end, .. } => (start, end),
+        // The session resolves joining fetches before the hub sees them.
+        ServedRange::Joining { .. } => return Some(Input::FetchEnded { request }),
+    };
+    let options = FetchOptions {
+        start,
+        end,
+        order,
+        priority,
+    };
+    let served = entry.handle.send_fetch(key, |now, waker| {
+        Fetch::new(track, now, options, waker, request_id)
+    });
+    match served {
+        Ok(()) => {
+            entry.fetches.insert(key, ServedFetch { track: id, order });
+            None
+        }
+        Err(error) => {
+            let code = match error {
+                FetchError::InvalidRange => RequestErrorCode::INVALID_RANGE,
+                FetchError::Malformed => RequestErrorCode::MALFORMED_TRACK,
+                _ => RequestErrorCode::INTERNAL_ERROR,
+            };
+            reject(entry, key, refusal(code, &error.to_string()));
+            Some(Input::FetchEnded { request })
+        }
+    }
+}
+
+fn accept_publish(
+    entry: &mut Session,
+    key: RequestKey,
+    id: TrackId,
+    track: &Arc<Track>,
+    forward: bool,
+    new_group_request: Option<u64>,
+) {
+    if let Some(offer) = entry.offers.remove(&key) {
+        take_in(track, offer.properties, offer.largest);
+    }
+    entry.published.insert(key, id);
+    entry.handle.receive(key, Sink::Track(Arc::new(track.source())));
+    let parameters = Parameters {
+        forward: Some(forward),
+        new_group_request,
+        ..Parameters::default()
+    };
+    answered(
+        entry
+            .handle
+            .act(|session, _| session.accept_publish(key, parameters)),
+    );
+}
+
+fn apply_update(
+    entry: &mut Session,
+    key: RequestKey,
+    tracks: &std::collections::HashMap<TrackId, Arc<Track>>,
+    parameters: &Parameters,
+) {
+    entry.handle.update_subscription(
+        key,
+        SubscriptionUpdate {
+            filter: parameters.filter,
+            forward: parameters.forward,
+            priority: parameters.subscriber_priority,
+            object_timeout: parameters.object_delivery_timeout_ms.map(Duration::from_millis),
+            subgroup_timeout: parameters.subgroup_delivery_timeout_ms.map(Duration::from_millis),
+        },
+    );
+    let largest_object = entry
+        .served
+        .get(&key)
+        .and_then(|id| tracks.get(id))
+        .and_then(|track| track.largest());
+    let answer = Parameters {
+        largest_object,
+        ..Parameters::default()
+    };
+    answered(
+        entry
+            .handle
+            .act(|session, _| session.answer_update(key, Ok(answer))),
+    );
+}

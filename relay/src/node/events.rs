@@ -1,0 +1,413 @@
+//! From a session to the hub: each event becomes at most one input, after the data plane was told its part.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use headwater_pubsub::{
+    net::{DataEvent, SessionHandle, Sink},
+    session::{Accepted, AuthToken, Event, IncomingRequest, PeerSetup, RequestKey},
+    wire::{PublishDoneCode, StreamCode, control::RequestOk, property::TrackProperties},
+};
+use tracing::{debug, info};
+
+use super::state::{Offer, Prefix, SessionHandler, State};
+use crate::hub::{self, Answer, FillOutcome, Input, RequestRef};
+
+/// Unidirectional streams allowed to a peer that publishes.
+const PUBLISHER_STREAMS: u32 = 1024;
+/// Longest part of a peer's implementation name that is shown.
+const SHOWN_NAME: usize = 64;
+
+impl SessionHandler {
+    pub(crate) fn on_event(&self, state: &mut State, handle: &SessionHandle, event: Event) {
+        match event {
+            Event::Established(setup) => self.established(state, &setup),
+            Event::Request { key, request, tokens } => self.request(state, handle, key, request, &tokens),
+            Event::Updated {
+                key,
+                parameters,
+                tokens: _,
+            } => {
+                if let Some(asked) = &parameters.track_namespace_prefix
+                    && let Some(entry) = state.sessions.get_mut(&self.id)
+                    && let Some(prefix) = entry.prefixes.get_mut(&key)
+                {
+                    prefix.asked = Some(asked.clone());
+                }
+                if let Some(request) = self.reference(state, key) {
+                    state.inputs.push_back(Input::Updated { request, parameters });
+                }
+            }
+            Event::Cancelled { key, code } => self.over(state, key, code),
+            Event::Ended { key, code } => self.over(state, key, code),
+            Event::Accepted { key, answer } => self.accepted(state, handle, key, answer),
+            Event::Rejected { key, error } => {
+                if let Some(opened) = self.opened(state, key) {
+                    state.inputs.push_back(Input::Rejected { tag: opened, error });
+                    self.forget(state, key);
+                }
+            }
+            Event::UpdateAnswered { key, result } => self.update_answered(state, key, result),
+            Event::PublishDone { key, done } => {
+                handle.receive_rest(key, done.stream_count);
+                if let Some(request) = self.reference(state, key) {
+                    state.ended.insert((self.id, key), (request, done));
+                }
+            }
+            Event::UpdateFailed { key } => {
+                handle.end_subscription(key, PublishDoneCode::UPDATE_FAILED, "the update was refused");
+            }
+            Event::Goaway { .. } => state.inputs.push_back(Input::SessionGoaway { session: self.id }),
+            Event::OpenRefused { key } => {
+                if let Some(tag) = self.opened(state, key) {
+                    state.inputs.push_back(Input::Blocked { tag });
+                    self.forget(state, key);
+                }
+            }
+            Event::RequestGoaway { key, .. } => {
+                debug!(session = self.id.0, ?key, "peer wants a request moved")
+            }
+            Event::Closed { code, reason } => debug!(session = self.id.0, %code, reason, "session closed"),
+            // We never ask for namespaces or tracks here.
+            other => debug!(session = self.id.0, event = ?other, "not for a relay"),
+        }
+    }
+
+    fn established(&self, state: &mut State, setup: &PeerSetup) {
+        let implementation = setup.implementation.as_ref().map(|name| shown(name));
+        let (identity, rights) = self.trust.admit(&self.node.config, &setup.tokens);
+        info!(session = self.id.0, remote = %self.trust.address, ?rights, implementation, "session");
+        if let Some(session) = state.sessions.get_mut(&self.id) {
+            session.info.implementation = implementation;
+        }
+        state.inputs.push_back(Input::SessionUp {
+            session: self.id,
+            identity,
+            rights,
+        });
+    }
+
+    fn request(
+        &self,
+        state: &mut State,
+        handle: &SessionHandle,
+        key: RequestKey,
+        request: IncomingRequest,
+        tokens: &[AuthToken],
+    ) {
+        let session = self.id;
+        let hub_key = hub::RequestKey(u64::from(key));
+        let Some(entry) = state.sessions.get_mut(&session) else {
+            return;
+        };
+        entry.peers.insert(hub_key, key);
+        if super::admission::shows_token(&self.node.config, tokens) {
+            // A token on a request speaks for the session from here on.
+            let (identity, rights) = self.trust.admit(&self.node.config, tokens);
+            state.inputs.push_back(Input::SessionRights {
+                session,
+                identity,
+                rights,
+            });
+        }
+        let input = match request {
+            IncomingRequest::Subscribe { track, parameters } => Input::Subscribe {
+                session,
+                key: hub_key,
+                track,
+                parameters,
+            },
+            IncomingRequest::Publish {
+                track,
+                parameters,
+                properties,
+                ..
+            } => {
+                handle.transport().set_max_uni_streams(PUBLISHER_STREAMS);
+                let dynamic_groups =
+                    TrackProperties::parse(&properties).is_ok_and(|known| known.dynamic_groups == Some(true));
+                entry.offers.insert(
+                    key,
+                    Offer {
+                        properties,
+                        largest: parameters.largest_object,
+                    },
+                );
+                Input::Publish {
+                    session,
+                    key: hub_key,
+                    track,
+                    dynamic_groups,
+                }
+            }
+            IncomingRequest::Fetch {
+                track,
+                start,
+                end,
+                joining: _,
+                parameters,
+            } => Input::Fetch {
+                session,
+                key: hub_key,
+                range: hub::FetchRange::Standalone { track, start, end },
+                parameters,
+            },
+            IncomingRequest::TrackStatus { track, .. } => Input::TrackStatus {
+                session,
+                key: hub_key,
+                track,
+            },
+            IncomingRequest::PublishNamespace { namespace, .. } => {
+                handle.transport().set_max_uni_streams(PUBLISHER_STREAMS);
+                Input::PublishNamespace {
+                    session,
+                    key: hub_key,
+                    namespace,
+                }
+            }
+            IncomingRequest::SubscribeNamespace { prefix, .. } => {
+                entry.prefixes.insert(
+                    key,
+                    Prefix {
+                        current: prefix.clone(),
+                        asked: None,
+                    },
+                );
+                Input::SubscribeNamespace {
+                    session,
+                    key: hub_key,
+                    prefix,
+                }
+            }
+            IncomingRequest::SubscribeTracks { prefix, parameters } => {
+                entry.prefixes.insert(
+                    key,
+                    Prefix {
+                        current: prefix.clone(),
+                        asked: None,
+                    },
+                );
+                Input::SubscribeTracks {
+                    session,
+                    key: hub_key,
+                    prefix,
+                    parameters,
+                }
+            }
+            other => {
+                debug!(session = session.0, request = ?other, "unknown kind of request");
+                return;
+            }
+        };
+        state.inputs.push_back(input);
+    }
+
+    /// The peer ended a request stream.
+    fn over(&self, state: &mut State, key: RequestKey, code: Option<StreamCode>) {
+        let Some(request) = self.reference(state, key) else {
+            return;
+        };
+        if let Some(entry) = state.sessions.get(&self.id) {
+            entry
+                .handle
+                .stop_sending(key, code.unwrap_or(StreamCode::CANCELLED));
+            entry.handle.receive_no_more(key);
+        }
+        state.inputs.push_back(Input::Cancelled { request });
+        self.forget(state, key);
+    }
+
+    fn accepted(&self, state: &mut State, handle: &SessionHandle, key: RequestKey, answer: Accepted) {
+        let Some(opened) = state
+            .sessions
+            .get(&self.id)
+            .and_then(|entry| entry.opened.get(&key))
+            .copied()
+        else {
+            return;
+        };
+        let track = opened.track.and_then(|id| state.tracks.get(&id)).cloned();
+        let answer = match answer {
+            Accepted::Subscribe {
+                parameters,
+                properties,
+                ..
+            } => {
+                let dynamic_groups =
+                    TrackProperties::parse(&properties).is_ok_and(|known| known.dynamic_groups == Some(true));
+                if let Some(track) = track {
+                    take_in(&track, properties, parameters.largest_object);
+                    handle.receive(key, Sink::Track(Arc::new(track.source())));
+                }
+                Answer::Subscribe { dynamic_groups }
+            }
+            Accepted::Publish { parameters } => Answer::Publish { parameters },
+            Accepted::Fetch {
+                end_of_track,
+                end,
+                properties,
+                ..
+            } => {
+                if let Some(track) = track {
+                    take_in(&track, properties, None);
+                    handle.fetch_accepted(key, end, end_of_track);
+                }
+                Answer::Fetch { end, end_of_track }
+            }
+            Accepted::TrackStatus {
+                parameters,
+                properties,
+            } => Answer::TrackStatus(RequestOk {
+                parameters,
+                properties,
+            }),
+            _ => return,
+        };
+        let over = matches!(answer, Answer::TrackStatus(_));
+        state.inputs.push_back(Input::Accepted {
+            tag: opened.tag,
+            answer,
+        });
+        if over {
+            self.forget(state, key);
+        }
+    }
+
+    fn update_answered(
+        &self,
+        state: &mut State,
+        key: RequestKey,
+        result: Result<headwater_pubsub::wire::Parameters, headwater_pubsub::wire::control::RequestError>,
+    ) {
+        let Some(request) = self.reference(state, key) else {
+            return;
+        };
+        let largest = result
+            .as_ref()
+            .ok()
+            .and_then(|parameters| parameters.largest_object);
+        if let (Some(largest), Some(track)) = (largest, self.fed_track(state, key)) {
+            track.claim_largest(largest);
+        }
+        state.inputs.push_back(Input::UpdateAnswered {
+            request,
+            result: result.map(|_| ()),
+        });
+    }
+
+    /// The track that a request of this session feeds.
+    fn fed_track(&self, state: &State, key: RequestKey) -> Option<Arc<headwater_pubsub::track::Track>> {
+        let entry = state.sessions.get(&self.id)?;
+        let id = entry
+            .opened
+            .get(&key)
+            .and_then(|opened| opened.track)
+            .or_else(|| entry.published.get(&key).copied())?;
+        state.tracks.get(&id).cloned()
+    }
+
+    pub(crate) fn on_data(&self, state: &mut State, event: DataEvent) {
+        let input = match event {
+            DataEvent::SubscriptionEnded { key } => {
+                let Some(request) = self.reference(state, key) else {
+                    return;
+                };
+                self.forget(state, key);
+                Input::SubscriptionEnded { request }
+            }
+            DataEvent::FetchHole { key, start, end } => {
+                let Some(request) = self.reference(state, key) else {
+                    return;
+                };
+                Input::Hole {
+                    request,
+                    start,
+                    end: end.end_after(),
+                }
+            }
+            DataEvent::FetchEnded { key } => {
+                let Some(request) = self.reference(state, key) else {
+                    return;
+                };
+                self.forget(state, key);
+                Input::FetchEnded { request }
+            }
+            DataEvent::Malformed { key, reason } => {
+                let Some(request) = self.reference(state, key) else {
+                    return;
+                };
+                info!(session = self.id.0, ?key, reason, "malformed track");
+                Input::Malformed { request }
+            }
+            DataEvent::ReceptionEnded { key } => {
+                let Some((request, done)) = state.ended.remove(&(self.id, key)) else {
+                    return;
+                };
+                self.forget(state, key);
+                Input::Done { request, done }
+            }
+            DataEvent::FillEnded { key, complete } => {
+                let Some(tag) = self.opened(state, key) else {
+                    return;
+                };
+                let outcome = if complete {
+                    FillOutcome::Complete
+                } else {
+                    FillOutcome::Failed
+                };
+                Input::FillDone { tag, outcome }
+            }
+            other => {
+                debug!(event = ?other, "not for a relay");
+                return;
+            }
+        };
+        state.inputs.push_back(input);
+    }
+
+    fn reference(&self, state: &State, key: RequestKey) -> Option<RequestRef> {
+        state
+            .sessions
+            .get(&self.id)
+            .map(|entry| entry.reference(self.id, key))
+    }
+
+    fn opened(&self, state: &State, key: RequestKey) -> Option<hub::Tag> {
+        state
+            .sessions
+            .get(&self.id)?
+            .opened
+            .get(&key)
+            .map(|opened| opened.tag)
+    }
+
+    fn forget(&self, state: &mut State, key: RequestKey) {
+        if let Some(entry) = state.sessions.get_mut(&self.id) {
+            entry.forget(key);
+        }
+    }
+}
+
+/// Put what an answer or a PUBLISH says about a track into the track.
+pub(super) fn take_in(
+    track: &headwater_pubsub::track::Track,
+    properties: headwater_pubsub::wire::Properties,
+    largest: Option<headwater_pubsub::wire::Location>,
+) {
+    // The session has checked the properties; the newest set replaces the old one (draft section "Properties").
+    if let Err(error) = track.set_properties(properties) {
+        debug!(%error, "track properties kept as they were");
+    }
+    if let Some(largest) = largest {
+        track.claim_largest(largest);
+    }
+}
+
+/// A peer's name for itself, fit for a log and a page.
+fn shown(name: &Bytes) -> String {
+    String::from_utf8_lossy(name)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(SHOWN_NAME)
+        .collect()
+}

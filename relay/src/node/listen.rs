@@ -1,0 +1,205 @@
+//! The accept loop of one endpoint, and the life of each session it accepts.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
+
+use headwater_pubsub::{
+    net::{AcceptError, Accepted, SessionHandle, accept},
+    session::{Limits, Side},
+    wire::control::Setup,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::{
+    admission::Trust,
+    shard::quic_limits,
+    state::{Session, SessionHandler, SessionInfo, Shared},
+};
+use crate::{
+    admin::LimitName,
+    hub::{Input, SessionId},
+};
+
+/// The window over which handshakes are counted.
+const RATE_WINDOW: Duration = Duration::from_secs(1);
+/// How long after a session's close its last packets are still sent.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// How many handshakes began in the current window.
+struct HandshakeRate {
+    window: Duration,
+    count: u32,
+}
+
+impl HandshakeRate {
+    /// Count one at `now`; false if there are more than `most` in this window.
+    fn admit(&mut self, now: Duration, most: u32) -> bool {
+        if now.saturating_sub(self.window) >= RATE_WINDOW {
+            self.window = now;
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(1);
+        self.count <= most
+    }
+}
+
+/// Accept and serve sessions until told to stop.
+pub(super) async fn run(shared: Arc<Shared>, endpoint: quinn::Endpoint, stop: CancellationToken) {
+    let mut sessions = JoinSet::new();
+    let mut rate = HandshakeRate {
+        window: Duration::ZERO,
+        count: 0,
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                if let Some(incoming) = admit(&shared, &mut rate, incoming) {
+                    sessions.spawn(serve(shared.clone(), incoming));
+                }
+            }
+            Some(ended) = sessions.join_next() => {
+                if let Err(error) = ended && error.is_panic() {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+            }
+        }
+    }
+    endpoint.close(0u32.into(), b"");
+    // The sessions have been closed by the node; give their goodbyes a moment.
+    let _late = tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle())
+        .await
+        .is_err();
+    sessions.shutdown().await;
+}
+
+/// Whether to go on with a handshake, before it costs anything.
+fn admit(shared: &Shared, rate: &mut HandshakeRate, incoming: quinn::Incoming) -> Option<quinn::Incoming> {
+    let limits = &shared.config.limits;
+    if shared.phase() == crate::status::Phase::Draining {
+        incoming.refuse();
+        return None;
+    }
+    let address = incoming.remote_address().ip().to_canonical();
+    if let Err(limit) = shared.reserve(address) {
+        shared.metrics.limit_hit(limit);
+        debug!(%address, ?limit, "session refused");
+        incoming.refuse();
+        return None;
+    }
+    if !rate.admit(shared.clock.now(), limits.handshakes_per_second)
+        && !incoming.remote_address_validated()
+        && incoming.may_retry()
+    {
+        shared.metrics.limit_hit(LimitName::HandshakesPerSecond);
+        shared.release(address);
+        if let Err(error) = incoming.retry() {
+            debug!(%error, "no retry");
+        }
+        return None;
+    }
+    Some(incoming)
+}
+
+/// One session from handshake to end.
+async fn serve(shared: Arc<Shared>, incoming: quinn::Incoming) {
+    let remote = incoming.remote_address();
+    let address = remote.ip().to_canonical();
+    match accept(incoming, &quic_limits(&shared.config)).await {
+        Ok(accepted) => session(&shared, accepted, address).await,
+        Err(error) => {
+            if matches!(error, AcceptError::TimedOut) {
+                shared.metrics.limit_hit(LimitName::HandshakeTimeout);
+            }
+            debug!(%remote, %error, "no session");
+        }
+    }
+    shared.release(address);
+}
+
+async fn session(shared: &Arc<Shared>, accepted: Accepted, address: IpAddr) {
+    let setup = Setup {
+        implementation: Some(concat!("headwater/", env!("CARGO_PKG_VERSION")).into()),
+        ..Setup::default()
+    };
+    let limits = Limits {
+        setup_timeout: shared.config.limits.handshake_timeout,
+        ..Limits::default()
+    };
+    let handle = match SessionHandle::new(accepted.transport, shared.clock, Side::Server, setup, limits) {
+        Ok(handle) => handle,
+        Err(error) => return debug!(%error, "no session"),
+    };
+    let id = shared.add_session(&handle);
+    let handler = SessionHandler {
+        id,
+        node: shared.clone(),
+        trust: Trust { address },
+    };
+    let end = handle.driver(Arc::new(handler)).run().await;
+    info!(session = id.0, %end, "session ended");
+    shared.remove_session(id);
+    // The close frame leaves with the endpoint's next transmission; dropping the connection at once could overtake it.
+    tokio::time::sleep(LINGER).await;
+}
+
+/// Sessions by address, and how many there are in all.
+#[derive(Debug, Default)]
+pub(super) struct Occupancy {
+    by_address: HashMap<IpAddr, u32>,
+    total: u32,
+}
+
+impl Shared {
+    /// Take a place for a session from `address`.
+    fn reserve(&self, address: IpAddr) -> Result<(), LimitName> {
+        let limits = &self.config.limits;
+        let mut places = self.occupancy();
+        if places.total >= limits.sessions {
+            return Err(LimitName::Sessions);
+        }
+        let taken = places.by_address.get(&address).copied().unwrap_or(0);
+        if taken >= limits.sessions_per_address && !address.is_loopback() {
+            return Err(LimitName::SessionsPerAddress);
+        }
+        places.by_address.insert(address, taken + 1);
+        places.total += 1;
+        Ok(())
+    }
+
+    fn release(&self, address: IpAddr) {
+        let mut places = self.occupancy();
+        places.total = places.total.saturating_sub(1);
+        if let Some(taken) = places.by_address.get_mut(&address) {
+            *taken -= 1;
+            if *taken == 0 {
+                places.by_address.remove(&address);
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "shown to people, never decided on")]
+    fn add_session(&self, handle: &SessionHandle) -> SessionId {
+        let info = SessionInfo {
+            since: std::time::SystemTime::now(),
+            implementation: None,
+        };
+        let mut state = self.state();
+        let id = SessionId(state.next_session);
+        state.next_session += 1;
+        state.sessions.insert(id, Session::new(handle.clone(), info));
+        id
+    }
+
+    fn remove_session(&self, id: SessionId) {
+        let mut state = self.state();
+        state.sessions.remove(&id);
+        state.ended.retain(|(session, _), _| *session != id);
+        state.inputs.push_back(Input::SessionDown { session: id });
+        self.drive(&mut state);
+        drop(state);
+        self.left.notify_waiters();
+    }
+}

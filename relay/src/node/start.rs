@@ -1,0 +1,182 @@
+//! Binding sockets and getting a certificate: everything that can fail before the node runs.
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+};
+
+use headwater_certs::{Resolver, StateDir, StateError};
+use headwater_pubsub::{
+    net::{ALPN_H3, EndpointError, PortSharing, bind as bind_udp},
+    wire::Version,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Node,
+    inspect::View,
+    renewal::{Identity, IdentityError},
+    state::{About, Shared},
+};
+use crate::{
+    admin::{self, AdminError, AdminOptions},
+    config::{Config, ConfigError},
+    web::{self, BindError, PublishedHashes, WebState},
+};
+
+/// Why a node does not start. Nothing stays bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// No certificate can be had.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The TCP port cannot be had; usually another relay has it.
+    #[error(transparent)]
+    Tcp(#[from] BindError),
+    /// The UDP port cannot be had.
+    #[error(transparent)]
+    Udp(#[from] EndpointError),
+    /// The operator's interface cannot be had.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+/// What is ready before the node runs.
+pub(super) struct Parts {
+    pub(super) address: SocketAddr,
+    pub(super) doors: Doors,
+    /// One for each shard.
+    pub(super) sockets: Vec<UdpSocket>,
+    pub(super) identity: Identity,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) tls: rustls::ServerConfig,
+    pub(super) hashes: Arc<PublishedHashes>,
+}
+
+/// Where HTTP comes in.
+pub(super) struct Doors {
+    pub(super) web: TcpListener,
+    pub(super) admin: Option<TcpListener>,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) hashes: Arc<PublishedHashes>,
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "shown to people, and the date of certificates"
+)]
+pub(super) async fn bind(config: Config) -> Result<Node, StartError> {
+    config.validate()?;
+    // TCP first, without sharing: a second relay on the port fails here, loudly.
+    let web = web::bind(config.listen).await?;
+    let address = web.local_addr().unwrap_or(config.listen);
+    let sharing = if threads(&config) > 1 {
+        PortSharing::Shared
+    } else {
+        PortSharing::Alone
+    };
+    let sockets = (0..threads(&config))
+        .map(|_| bind_udp(address, sharing))
+        .collect::<Result<Vec<_>, _>>()?;
+    let admin = match config.admin {
+        Some(address) => Some(admin::bind(address).await?),
+        None => None,
+    };
+    let now = std::time::SystemTime::now();
+    let (identity, certified) = Identity::open(&config, now)?;
+    let resolver = Resolver::new(certified);
+    let alpn = [Version::default().alpn().as_bytes(), ALPN_H3.as_bytes()];
+    let mut tls = headwater_certs::server_config(resolver.clone(), &alpn);
+    tls.max_early_data_size = 0;
+    let hashes = Arc::new(PublishedHashes::new(identity.hashes()));
+    let about = About {
+        listen: address,
+        fingerprint: identity.fingerprint(),
+        since: now,
+    };
+    let shared = Arc::new(Shared::new(config, about));
+    let doors = Doors {
+        web,
+        admin,
+        resolver: resolver.clone(),
+        hashes: hashes.clone(),
+    };
+    Ok(Node {
+        shared,
+        parts: Parts {
+            address,
+            doors,
+            sockets,
+            identity,
+            resolver,
+            tls,
+            hashes,
+        },
+    })
+}
+
+/// Network threads to run.
+fn threads(config: &Config) -> usize {
+    match config.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => usize::try_from(threads).unwrap_or(1),
+    }
+}
+
+/// Start the page and the operator's interface.
+///
+/// # Errors
+/// The operator's interface is open to others and has no token.
+pub(super) fn serve_http(
+    tasks: &mut JoinSet<()>,
+    shared: &Arc<Shared>,
+    doors: Doors,
+    stop: &CancellationToken,
+) -> Result<(), AdminError> {
+    let limits = &shared.config.limits;
+    let connections = usize::try_from(limits.tcp_connections).unwrap_or(usize::MAX);
+    let patience = limits.handshake_timeout;
+    if let Some(listener) = doors.admin {
+        let options = AdminOptions {
+            token: shared.config.admin_token.clone(),
+            connections,
+            patience,
+        };
+        let view = Arc::new(View(shared.clone()));
+        tasks.spawn(admin::serve(
+            listener,
+            view,
+            shared.metrics.clone(),
+            options,
+            stop.clone(),
+        )?);
+    }
+    let mut tls = headwater_certs::server_config(doors.resolver, web::ALPN);
+    tls.max_early_data_size = 0;
+    let state = WebState {
+        tls: Arc::new(tls),
+        hashes: doors.hashes,
+        fingerprint: shared.about.fingerprint,
+        metrics: shared.metrics.clone(),
+        connections,
+        patience,
+    };
+    tasks.spawn(web::serve(doors.web, state, stop.clone()));
+    Ok(())
+}
+
+/// Certificates come from a state directory unless the configuration names files.
+pub(super) fn state_dir(config: &Config) -> Result<StateDir, StateError> {
+    match &config.state_dir {
+        Some(path) => StateDir::create(path),
+        None => StateDir::create(StateDir::default_path()?),
+    }
+}

@@ -1,0 +1,354 @@
+//! What the sessions of a node share: the hub that decides, and the tables that turn its names into things.
+//!
+//! One lock, held for a control message at a time and never across an await; below it only a session's own lock and a
+//! track's. Objects never pass here.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use headwater_pubsub::{
+    net::{Clock, DataEvent, Handler, SessionHandle},
+    session::{self, Event},
+    track::{Cache, CacheLimits, Track},
+    wire::{GroupOrder, SessionCode, TrackNamespace, control::PublishDone},
+};
+
+use crate::{
+    config::Config,
+    hub::{Hub, HubConfig, Input, RequestKey, RequestRef, SessionId, Tag, TrackId},
+    status::Phase,
+};
+
+use super::listen::Occupancy;
+
+/// Shared by everything that runs on a node.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) clock: Clock,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) metrics: Arc<crate::admin::Metrics>,
+    /// Wakes the task that keeps the hub's time.
+    pub(crate) timer: tokio::sync::Notify,
+    /// Notified when a session has left.
+    pub(crate) left: tokio::sync::Notify,
+    /// What the node is known by; set once bound.
+    pub(crate) about: About,
+    phase: Mutex<Phase>,
+    occupancy: Mutex<Occupancy>,
+    state: Mutex<State>,
+}
+
+/// What does not change while a node runs.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) listen: std::net::SocketAddr,
+    pub(crate) fingerprint: Option<headwater_certs::Fingerprint>,
+    pub(crate) since: std::time::SystemTime,
+}
+
+/// The hub and its tables.
+pub(crate) struct State {
+    pub(crate) hub: Hub,
+    pub(crate) next_session: u64,
+    pub(crate) sessions: BTreeMap<SessionId, Session>,
+    pub(crate) tracks: HashMap<TrackId, Arc<Track>>,
+    /// Tracks whose largest group the hub wants to know, and what it was told.
+    pub(crate) watched: BTreeMap<TrackId, Option<u64>>,
+    /// Upstream subscriptions that PUBLISH_DONE has ended, while their last streams come in.
+    pub(crate) ended: HashMap<(SessionId, session::RequestKey), (RequestRef, PublishDone)>,
+    /// What has to be fed to the hub after the outputs at hand.
+    pub(crate) inputs: VecDeque<Input>,
+}
+
+/// A session in the tables.
+pub(crate) struct Session {
+    pub(crate) handle: SessionHandle,
+    pub(crate) info: SessionInfo,
+    /// Requests of the peer, by the hub's name.
+    pub(crate) peers: HashMap<RequestKey, session::RequestKey>,
+    /// Requests of the hub, both ways.
+    pub(crate) tags: HashMap<Tag, session::RequestKey>,
+    pub(crate) opened: HashMap<session::RequestKey, Opened>,
+    /// Fetches being served, for their holes.
+    pub(crate) fetches: HashMap<session::RequestKey, ServedFetch>,
+    /// Tracks of the subscriptions being served.
+    pub(crate) served: HashMap<session::RequestKey, TrackId>,
+    /// Tracks that the peer feeds by PUBLISH.
+    pub(crate) published: HashMap<session::RequestKey, TrackId>,
+    /// Properties and largest object of a PUBLISH, until the hub has found it a track.
+    pub(crate) offers: HashMap<session::RequestKey, Offer>,
+    pub(crate) prefixes: HashMap<session::RequestKey, Prefix>,
+}
+
+/// What is known of the other end.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionInfo {
+    pub(crate) since: std::time::SystemTime,
+    pub(crate) implementation: Option<String>,
+}
+
+/// A request that the hub had opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened {
+    pub(crate) tag: Tag,
+    /// The track that it feeds or that is offered, if any.
+    pub(crate) track: Option<TrackId>,
+    /// Track alias of a PUBLISH.
+    pub(crate) alias: Option<u64>,
+}
+
+/// The prefix of a namespace subscription of the peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Prefix {
+    pub(crate) current: TrackNamespace,
+    /// Asked for by an update that is not answered yet.
+    pub(crate) asked: Option<TrackNamespace>,
+}
+
+/// A FETCH being served.
+pub(crate) struct ServedFetch {
+    pub(crate) track: TrackId,
+    pub(crate) order: GroupOrder,
+}
+
+/// What came with a PUBLISH.
+pub(crate) struct Offer {
+    pub(crate) properties: headwater_pubsub::wire::Properties,
+    pub(crate) largest: Option<headwater_pubsub::wire::Location>,
+}
+
+impl Session {
+    pub(crate) fn new(handle: SessionHandle, info: SessionInfo) -> Self {
+        Self {
+            handle,
+            info,
+            peers: HashMap::new(),
+            tags: HashMap::new(),
+            opened: HashMap::new(),
+            fetches: HashMap::new(),
+            served: HashMap::new(),
+            published: HashMap::new(),
+            offers: HashMap::new(),
+            prefixes: HashMap::new(),
+        }
+    }
+
+    /// The session's name of a request that the hub names.
+    pub(crate) fn key(&self, request: RequestRef) -> Option<session::RequestKey> {
+        match request {
+            RequestRef::Peer(_, key) => self.peers.get(&key).copied(),
+            RequestRef::Hub(_, tag) => self.tags.get(&tag).copied(),
+        }
+    }
+
+    /// The hub's name of a request of this session.
+    pub(crate) fn reference(&self, id: SessionId, key: session::RequestKey) -> RequestRef {
+        match self.opened.get(&key) {
+            Some(opened) => RequestRef::Hub(id, opened.tag),
+            None => RequestRef::Peer(id, RequestKey(u64::from(key))),
+        }
+    }
+
+    /// Forget a request that is over.
+    pub(crate) fn forget(&mut self, key: session::RequestKey) {
+        self.peers.remove(&RequestKey(u64::from(key)));
+        if let Some(opened) = self.opened.remove(&key) {
+            self.tags.remove(&opened.tag);
+        }
+        self.fetches.remove(&key);
+        self.served.remove(&key);
+        self.published.remove(&key);
+        self.offers.remove(&key);
+        self.prefixes.remove(&key);
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, about: About) -> Self {
+        let cache = Cache::new(CacheLimits {
+            budget: config.cache.bytes,
+            min_groups: usize::try_from(config.cache.min_groups).unwrap_or(usize::MAX),
+            min_age: config.cache.min_age,
+            max_lag: config.limits.lag_bytes,
+            ..CacheLimits::default()
+        });
+        let hub = Hub::new(HubConfig {
+            linger: config.upstream_linger,
+            rendezvous: config.limits.rendezvous,
+            ..HubConfig::default()
+        });
+        Self {
+            clock: Clock::new(),
+            cache,
+            metrics: Arc::new(crate::admin::Metrics::new(env!("CARGO_PKG_VERSION"))),
+            timer: tokio::sync::Notify::new(),
+            left: tokio::sync::Notify::new(),
+            about,
+            phase: Mutex::new(Phase::Starting),
+            occupancy: Mutex::new(Occupancy::default()),
+            state: Mutex::new(State {
+                hub,
+                next_session: 1,
+                sessions: BTreeMap::new(),
+                tracks: HashMap::new(),
+                watched: BTreeMap::new(),
+                ended: HashMap::new(),
+                inputs: VecDeque::new(),
+            }),
+            config,
+        }
+    }
+
+    /// Where the node is in its life.
+    pub(crate) fn phase(&self) -> Phase {
+        *self
+            .phase
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        *self
+            .phase
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = phase;
+    }
+
+    pub(crate) fn occupancy(&self) -> MutexGuard<'_, Occupancy> {
+        self.occupancy
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Refuse new sessions and requests, and ask every peer to leave.
+    pub(crate) fn drain(&self) {
+        self.set_phase(Phase::Draining);
+        let handles: Vec<_> = {
+            let mut state = self.state();
+            state.inputs.push_back(Input::GoingAway);
+            self.drive(&mut state);
+            state
+                .sessions
+                .values()
+                .map(|session| session.handle.clone())
+                .collect()
+        };
+        for handle in handles {
+            handle.act(|session, now| {
+                if let Err(error) = session.goaway(now, bytes::Bytes::new(), self.config.drain) {
+                    tracing::debug!(%error, "no GOAWAY");
+                }
+            });
+        }
+    }
+
+    /// Wait until no session is left.
+    pub(crate) async fn empty(&self) {
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.state().sessions.is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    /// Close every session.
+    pub(crate) fn close_all(&self, code: SessionCode, reason: &str) {
+        let handles: Vec<_> = self
+            .state()
+            .sessions
+            .values()
+            .map(|session| session.handle.clone())
+            .collect();
+        handles.iter().for_each(|handle| handle.close(code, reason));
+    }
+
+    /// Let every track act on what is due.
+    pub(crate) fn expire_tracks(&self) {
+        let tracks: Vec<_> = self.state().tracks.values().cloned().collect();
+        let now = self.clock.now();
+        for track in tracks {
+            if track.deadline().is_some_and(|deadline| deadline <= now) {
+                track.expire(now);
+            }
+        }
+    }
+
+    /// Tell the hub of the largest groups that it watches, where they have grown.
+    pub(crate) fn report_largest_groups(&self) {
+        let mut state = self.state();
+        let State {
+            watched,
+            tracks,
+            inputs,
+            ..
+        } = &mut *state;
+        for (id, told) in watched {
+            let group = tracks
+                .get(id)
+                .and_then(|track| track.largest())
+                .map(|largest| largest.group);
+            if group != *told {
+                *told = group;
+                inputs.push_back(Input::LargestGroup { track: *id, group });
+            }
+        }
+        self.drive(&mut state);
+    }
+
+    /// The state. A panic while it was held ends the node, so what is seen here is whole.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Feed the hub and do what it wants.
+    pub(crate) fn feed(&self, input: Input) {
+        let mut state = self.state();
+        state.inputs.push_back(input);
+        self.drive(&mut state);
+    }
+
+    /// Feed the hub everything that waits, and do what it wants, until both are at rest.
+    pub(crate) fn drive(&self, state: &mut State) {
+        let before = state.hub.deadline();
+        while let Some(input) = state.inputs.pop_front() {
+            tracing::trace!(?input, "hub");
+            state.hub.handle(self.clock.now(), input);
+            while let Some(output) = state.hub.poll() {
+                tracing::trace!(?output, "hub");
+                self.apply(state, output);
+            }
+        }
+        if state.hub.deadline() != before {
+            self.timer.notify_one();
+        }
+    }
+}
+
+/// The [`Handler`] of one session.
+pub(crate) struct SessionHandler {
+    pub(crate) id: SessionId,
+    pub(crate) node: Arc<Shared>,
+    pub(crate) trust: super::admission::Trust,
+}
+
+impl Handler for SessionHandler {
+    fn event(&self, session: &SessionHandle, event: Event) {
+        let mut state = self.node.state();
+        self.on_event(&mut state, session, event);
+        self.node.drive(&mut state);
+    }
+
+    fn data(&self, _session: &SessionHandle, event: DataEvent) {
+        let mut state = self.node.state();
+        self.on_data(&mut state, event);
+        self.node.drive(&mut state);
+    }
+}
