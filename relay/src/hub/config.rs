@@ -9,6 +9,9 @@ pub struct HubConfig {
     /// How long an upstream subscription and its cache outlive the last subscriber or fetch. 2 s: a viewer who changes
     /// channel and back, or reloads a page, finds the track warm.
     pub linger: Duration,
+    /// Whether a track that a publisher offered by PUBLISH is told FORWARD=0 while nobody listens. Off: publishers in the field
+    /// refuse the REQUEST_UPDATE that would start them again, and the track is lost; on saves such a publisher's uplink.
+    pub pause_publications: bool,
     /// How long a publisher may take to answer a request; then it counts as TIMEOUT. 10 s: what a browser's user bears.
     pub answer: Duration,
     /// Longest wait for a publisher that a SUBSCRIBE can ask for with RENDEZVOUS_TIMEOUT. 5 min: a broadcast about to
@@ -54,6 +57,7 @@ impl Default for HubConfig {
     fn default() -> Self {
         Self {
             linger: Duration::from_secs(2),
+            pause_publications: false,
             answer: Duration::from_secs(10),
             rendezvous: Duration::from_secs(300),
             fill: Duration::from_secs(5),

@@ -40,7 +40,7 @@ impl Hub {
         let Some(track) = self.tracks.get_mut(id) else {
             return;
         };
-        let forward = offered || track.wants_objects();
+        let forward = offered || track.wants_objects() || !self.config.pause_publications;
         let state = if forward {
             SourceState::Flowing
         } else {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use headwater_pubsub::wire::control::RequestError;
-use headwater_pubsub::wire::{Filter, FullTrackName, Parameters};
+use headwater_pubsub::wire::{FullTrackName, Parameters};
 
 use super::Hub;
 use super::input::{SessionId, TrackId};
@@ -60,9 +60,10 @@ impl Hub {
             track.groups.sent(value);
         }
         let parameters = Parameters {
-            // A subscription cannot be widened later, so it begins with all that is new; its priority, order and timeouts
-            // are no subscriber's business. draft sections "Subscriber Interactions", "Forward Handling"
-            filter: Some(Filter::LargestObject),
+            // A subscription cannot be widened later, so it begins without a filter: also what a publisher sends late, or
+            // published while it answered, is somebody's. Priority, order and timeouts are no subscriber's business.
+            // draft sections "Subscriber Interactions", "Forward Handling"
+            filter: None,
             forward: Some(true),
             new_group_request,
             ..Parameters::default()

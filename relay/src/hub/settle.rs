@@ -175,10 +175,11 @@ impl Hub {
         if !wanted && (!quieter || track.is_idle()) {
             return;
         }
+        let pause = self.config.pause_publications;
         let turned: Vec<SessionId> = track
             .sources
             .iter()
-            .filter(|(_, source)| source.is_established())
+            .filter(|(_, source)| source.is_established() && (pause || !source.is_published()))
             .filter(|(_, source)| wanted == (source.state == SourceState::Stopped))
             .map(|(&session, _)| session)
             .collect();
@@ -218,6 +219,7 @@ impl Hub {
 
     /// Gives an idle track back after a while, or a busy one its peace.
     fn rest(&mut self, id: TrackId) {
+        let pause = self.config.pause_publications;
         let Some(track) = self.tracks.get(id) else { return };
         let timer = Timer::Linger(id);
         if !track.is_idle() {
@@ -228,7 +230,7 @@ impl Hub {
             || track
                 .sources
                 .values()
-                .any(|source| !source.is_published() || source.state != SourceState::Stopped)
+                .any(|source| !source.is_published() || (pause && source.state != SourceState::Stopped))
         {
             if !self.timers.is_set(timer) {
                 self.timers
@@ -250,7 +252,7 @@ impl Hub {
             if !source.is_published() {
                 self.remove_source(id, session);
                 self.close(source.request, StreamCode::CANCELLED);
-            } else if source.state != SourceState::Stopped {
+            } else if self.config.pause_publications && source.state != SourceState::Stopped {
                 self.set_forward(id, session, false);
             }
         }

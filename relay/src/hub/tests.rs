@@ -24,7 +24,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with(HubConfig::default())
+        Self::with(HubConfig {
+            pause_publications: true,
+            ..HubConfig::default()
+        })
     }
 
     fn with(config: HubConfig) -> Self {

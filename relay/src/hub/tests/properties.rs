@@ -58,6 +58,7 @@ impl Node {
     fn new() -> Self {
         Self {
             world: World::with(HubConfig {
+                pause_publications: true,
                 rendezvous_waiting: 3,
                 fetches: 4,
                 ..HubConfig::default()

@@ -44,7 +44,6 @@ fn a_subscription_goes_upstream_with_our_own_parameters() {
     };
     assert_eq!(*session, SessionId(1));
     let expected = Parameters {
-        filter: Some(Filter::LargestObject),
         forward: Some(true),
         new_group_request: Some(7),
         ..Parameters::default()
