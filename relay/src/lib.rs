@@ -1,4 +1,34 @@
-//! A node of the Headwater overlay.
+//! A relay of MoQ Transport: takes each track once from its publishers, however many subscribers ask for it.
+//!
+//! [`hub`] decides: who is asked for a track, who is served, refused or made to wait. It is a state machine without clock or
+//! sockets, and compiles without the feature `net`. [`node`] does: it accepts sessions, carries out what the hub wants, keeps
+//! certificates fresh and tells the time. Objects go from a publisher's session into their track and from there to every
+//! subscriber's session ([`headwater_pubsub::track`], [`headwater_pubsub::fanout`]); hub and node never see them.
+//!
+//! | task | how many | queue into it, bound, policy |
+//! | --- | --- | --- |
+//! | session driver | one per session | events of its state machine; bounded by the peer's open requests |
+//! | control out | one per session | control messages, 1 MiB; the session's own SETUP and GOAWAY only |
+//! | egress | one per session | commands, one per answered request; objects wait in the cache, not here |
+//! | request | one per request stream | answers, 1 MiB; beyond, the request is reset |
+//! | uni in | one per data stream of the peer | none: the peer is held back by flow control |
+//! | accept loop | one per network thread | handshakes; beyond a rate newcomers prove their address |
+//! | timer, renewal, page, operator's interface | one each | none |
+//!
+//! ```no_run
+//! use headwater_relay::{
+//!     config::Config,
+//!     node::{Node, Shutdown},
+//! };
+//!
+//! # async fn example() -> Result<(), headwater_relay::node::StartError> {
+//! let node = Node::bind(Config::default()).await?;
+//! println!("listening on {}", node.local_addr());
+//! let shutdown = Shutdown::default();
+//! node.run(shutdown).await;
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(feature = "net")]
 pub mod admin;

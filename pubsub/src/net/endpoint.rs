@@ -129,7 +129,7 @@ pub fn bind(address: SocketAddr, sharing: PortSharing) -> Result<UdpSocket, Endp
 fn enlarge_buffers(socket: &socket2::Socket) {
     let asked = socket
         .set_recv_buffer_size(SOCKET_BUFFER)
-        .and(socket.set_send_buffer_size(SOCKET_BUFFER));
+        .and_then(|()| socket.set_send_buffer_size(SOCKET_BUFFER));
     // Linux reports twice what it granted.
     let granted = socket.recv_buffer_size().unwrap_or(0) / 2;
     if asked.is_err() || granted < SOCKET_BUFFER {
@@ -152,7 +152,7 @@ pub fn server(
 ) -> Result<quinn::Endpoint, EndpointError> {
     let address = socket
         .local_addr()
-        .unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        .unwrap_or_else(|_unbound| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
     config.transport_config(Arc::new(limits.transport_config()));
     // A moved address would hash to another thread's socket.

@@ -34,7 +34,7 @@ pub(crate) enum CodeSpace {
 }
 
 impl CodeSpace {
-    fn to_wire(self, code: StreamCode) -> VarInt {
+    fn encode(self, code: StreamCode) -> VarInt {
         let code = u64::from(code);
         let code = match self {
             Self::Quic => code,
@@ -44,7 +44,7 @@ impl CodeSpace {
     }
 
     /// A code outside the space is INTERNAL_ERROR to us (draft section "Grease").
-    fn from_wire(self, code: VarInt) -> StreamCode {
+    fn decode(self, code: VarInt) -> StreamCode {
         match self {
             Self::Quic => StreamCode::from(code.into_inner()),
             Self::Http3 => error_from_http3(code.into_inner()).map_or(StreamCode::INTERNAL_ERROR, |code| {
@@ -62,6 +62,10 @@ pub struct Transport {
 }
 
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per session, and boxing would put a pointer into every call"
+)]
 enum Kind {
     Quic(quinn::Connection),
     WebTransport(web_transport_quinn::Session),
@@ -371,7 +375,7 @@ impl SendStream {
                     .map(|result| match result {
                         Ok(written) => Ok(written.chunks),
                         Err(quinn::WriteError::Stopped(code)) => {
-                            Err(WriteFailed::Stopped(space.from_wire(code)))
+                            Err(WriteFailed::Stopped(space.decode(code)))
                         }
                         Err(_) => Err(WriteFailed::Closed),
                     })
@@ -410,7 +414,7 @@ impl SendStream {
     /// Abandon the stream.
     pub(crate) fn reset(&mut self, code: StreamCode) {
         let _closed = match &mut self.0 {
-            SendKind::Quic(stream, space) => stream.reset(space.to_wire(code)).is_err(),
+            SendKind::Quic(stream, space) => stream.reset(space.encode(code)).is_err(),
             SendKind::WebTransport(stream) => {
                 stream.reset(u32::try_from(u64::from(code)).unwrap_or(0)).is_err()
             }
@@ -426,7 +430,7 @@ impl SendStream {
                 .await
                 .ok()
                 .flatten()
-                .map(|code| space.from_wire(code)),
+                .map(|code| space.decode(code)),
             SendKind::WebTransport(stream) => stream
                 .stopped()
                 .await
@@ -467,7 +471,7 @@ impl RecvStream {
             Self::Quic(stream, space) => match stream.read_chunk(READ_CHUNK, true).await {
                 Ok(Some(chunk)) => Read::Data(chunk.bytes),
                 Ok(None) => Read::Fin,
-                Err(quinn::ReadError::Reset(code)) => Read::Reset(space.from_wire(code)),
+                Err(quinn::ReadError::Reset(code)) => Read::Reset(space.decode(code)),
                 Err(_) => Read::Closed,
             },
             Self::WebTransport(stream) => match stream.read_chunk(READ_CHUNK, true).await {
@@ -487,7 +491,7 @@ impl RecvStream {
     /// Ask the peer to stop sending.
     pub(crate) fn stop(&mut self, code: StreamCode) {
         let _closed = match self {
-            Self::Quic(stream, space) => stream.stop(space.to_wire(code)).is_err(),
+            Self::Quic(stream, space) => stream.stop(space.encode(code)).is_err(),
             Self::WebTransport(stream) => stream.stop(u32::try_from(u64::from(code)).unwrap_or(0)).is_err(),
         };
     }

@@ -123,36 +123,27 @@ impl Shared {
                 entry.forget(key);
                 None
             }),
-            Output::ServeTrackStatus { request, track } => with(state, request, |entry, key, tracks| {
-                let track = tracks.get(&track).cloned()?;
+            Output::ServeTrackStatus { request, track } => {
+                let Some(track) = state.tracks.get(&track).cloned() else {
+                    return;
+                };
                 let parameters = Parameters {
                     largest_object: track.largest(),
                     ..Parameters::default()
                 };
-                answered(
-                    entry
-                        .handle
-                        .act(|session, _| session.accept_track_status(key, parameters, track.properties())),
-                );
-                entry.forget(key);
-                None
-            }),
-            Output::AnswerTrackStatus { request, ok } => with(state, request, |entry, key, _| {
-                answered(
-                    entry
-                        .handle
-                        .act(|session, _| session.accept_track_status(key, ok.parameters, ok.properties)),
-                );
-                entry.forget(key);
-                None
-            }),
-            Output::Accept { request } => with(state, request, |entry, key, _| {
-                answered(
-                    entry
-                        .handle
-                        .act(|session, _| session.accept_namespace_request(key)),
-                );
-                None
+                tell(state, request, |session, key| {
+                    session.accept_track_status(key, parameters, track.properties())
+                });
+                over(state, request);
+            }
+            Output::AnswerTrackStatus { request, ok } => {
+                tell(state, request, |session, key| {
+                    session.accept_track_status(key, ok.parameters, ok.properties)
+                });
+                over(state, request);
+            }
+            Output::Accept { request } => tell(state, request, |session, key| {
+                session.accept_namespace_request(key)
             }),
             Output::Reject { request, error } => {
                 self.metrics.request_error(error.code.into());
@@ -165,43 +156,39 @@ impl Shared {
                 apply_update(entry, key, tracks, &parameters);
                 None
             }),
-            Output::AcceptUpdate { request } => with(state, request, |entry, key, _| {
-                if let Some(prefix) = entry.prefixes.get_mut(&key)
-                    && let Some(asked) = prefix.asked.take()
-                {
-                    prefix.current = asked;
-                }
-                answered(
-                    entry
-                        .handle
-                        .act(|session, _| session.answer_update(key, Ok(Parameters::default()))),
-                );
-                None
-            }),
-            Output::FailUpdate { request, error } => with(state, request, |entry, key, _| {
-                answered(
-                    entry
-                        .handle
-                        .act(|session, _| session.answer_update(key, Err(error))),
-                );
-                entry.handle.stop_sending(key, StreamCode::CANCELLED);
-                entry.forget(key);
-                None
-            }),
+            Output::AcceptUpdate { request } => {
+                with(state, request, |entry, key, _| {
+                    let prefix = entry.prefixes.get_mut(&key)?;
+                    prefix.current = prefix.asked.take()?;
+                    None
+                });
+                tell(state, request, |session, key| {
+                    session.answer_update(key, Ok(Parameters::default()))
+                });
+            }
+            Output::FailUpdate { request, error } => {
+                tell(state, request, |session, key| {
+                    session.answer_update(key, Err(error))
+                });
+                with(state, request, |entry, key, _| {
+                    entry.handle.stop_sending(key, StreamCode::CANCELLED);
+                    None
+                });
+                over(state, request);
+            }
             Output::EndSubscription {
                 request,
                 code,
                 reason,
-            } => with(state, request, |entry, key, _| {
+            } => {
                 let done = PublishDone {
                     code,
                     stream_count: Some(0),
                     reason,
                 };
-                answered(entry.handle.act(|session, _| session.publish_done(key, done)));
-                entry.forget(key);
-                None
-            }),
+                tell(state, request, |session, key| session.publish_done(key, done));
+                over(state, request);
+            }
             other => self.apply_detail(state, other),
         }
     }
@@ -359,6 +346,26 @@ fn with(
     }
 }
 
+/// Say something on a request stream.
+fn tell<E: std::fmt::Display>(
+    state: &mut State,
+    request: RequestRef,
+    say: impl FnOnce(&mut headwater_pubsub::session::Session, RequestKey) -> Result<(), E>,
+) {
+    with(state, request, |entry, key, _| {
+        answered(entry.handle.act(|session, _| say(session, key)));
+        None
+    });
+}
+
+/// The request is over: nothing names it any more.
+fn over(state: &mut State, request: RequestRef) {
+    with(state, request, |entry, key, _| {
+        entry.forget(key);
+        None
+    });
+}
+
 /// An answer to a request that the peer cancelled at the same moment is not needed any more.
 fn answered<T, E: std::fmt::Display>(result: Result<T, E>) {
     if let Err(error) = result {
@@ -402,8 +409,8 @@ fn serve_subscribe(
     let handle = entry.handle.clone();
     let options = options(parameters);
     let served = entry.handle.send_subscription(key, |now, waker| {
-        let mut subscription =
-            Subscription::new(track, now, options, waker, 0).map_err(|error| subscribe_refusal(&error))?;
+        let mut subscription = Subscription::new(track, now, options, waker, 0)
+            .map_err(|error| Box::new(subscribe_refusal(&error)))?;
         let parameters = Parameters {
             largest_object: subscription.joining_location(),
             ..Parameters::default()
@@ -415,11 +422,14 @@ fn serve_subscribe(
                 Ok(subscription)
             }
             // Cancelled at the same moment; the cancellation is on its way to the hub.
-            Err(error) => Err(refusal(RequestErrorCode::INTERNAL_ERROR, &error.to_string())),
+            Err(error) => Err(Box::new(refusal(
+                RequestErrorCode::INTERNAL_ERROR,
+                &error.to_string(),
+            ))),
         }
     });
     let error = served.err()?;
-    reject(entry, key, error);
+    reject(entry, key, *error);
     Some(Input::SubscriptionEnded { request })
 }
 
@@ -455,7 +465,6 @@ fn serve_publish(
     Some(Input::SubscriptionEnded { request })
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one request, used once")]
 fn serve_fetch(
     entry: &mut Session,
     key: RequestKey,

@@ -10,7 +10,7 @@ use headwater_pubsub::{
 };
 use tracing::{debug, info};
 
-use super::state::{Offer, Prefix, SessionHandler, State};
+use super::state::{Offer, Prefix, Session, SessionHandler, State};
 use crate::hub::{self, Answer, FillOutcome, Input, RequestRef};
 
 /// Unidirectional streams allowed to a peer that publishes.
@@ -74,7 +74,7 @@ impl SessionHandler {
     }
 
     fn established(&self, state: &mut State, setup: &PeerSetup) {
-        let implementation = setup.implementation.as_ref().map(|name| shown(name));
+        let implementation = setup.implementation.as_ref().map(shown);
         let (identity, rights) = self.trust.admit(&self.node.config, &setup.tokens);
         info!(session = self.id.0, remote = %self.trust.address, ?rights, implementation, "session");
         if let Some(session) = state.sessions.get_mut(&self.id) {
@@ -110,96 +110,9 @@ impl SessionHandler {
                 rights,
             });
         }
-        let input = match request {
-            IncomingRequest::Subscribe { track, parameters } => Input::Subscribe {
-                session,
-                key: hub_key,
-                track,
-                parameters,
-            },
-            IncomingRequest::Publish {
-                track,
-                parameters,
-                properties,
-                ..
-            } => {
-                handle.transport().set_max_uni_streams(PUBLISHER_STREAMS);
-                let dynamic_groups =
-                    TrackProperties::parse(&properties).is_ok_and(|known| known.dynamic_groups == Some(true));
-                entry.offers.insert(
-                    key,
-                    Offer {
-                        properties,
-                        largest: parameters.largest_object,
-                    },
-                );
-                Input::Publish {
-                    session,
-                    key: hub_key,
-                    track,
-                    dynamic_groups,
-                }
-            }
-            IncomingRequest::Fetch {
-                track,
-                start,
-                end,
-                joining: _,
-                parameters,
-            } => Input::Fetch {
-                session,
-                key: hub_key,
-                range: hub::FetchRange::Standalone { track, start, end },
-                parameters,
-            },
-            IncomingRequest::TrackStatus { track, .. } => Input::TrackStatus {
-                session,
-                key: hub_key,
-                track,
-            },
-            IncomingRequest::PublishNamespace { namespace, .. } => {
-                handle.transport().set_max_uni_streams(PUBLISHER_STREAMS);
-                Input::PublishNamespace {
-                    session,
-                    key: hub_key,
-                    namespace,
-                }
-            }
-            IncomingRequest::SubscribeNamespace { prefix, .. } => {
-                entry.prefixes.insert(
-                    key,
-                    Prefix {
-                        current: prefix.clone(),
-                        asked: None,
-                    },
-                );
-                Input::SubscribeNamespace {
-                    session,
-                    key: hub_key,
-                    prefix,
-                }
-            }
-            IncomingRequest::SubscribeTracks { prefix, parameters } => {
-                entry.prefixes.insert(
-                    key,
-                    Prefix {
-                        current: prefix.clone(),
-                        asked: None,
-                    },
-                );
-                Input::SubscribeTracks {
-                    session,
-                    key: hub_key,
-                    prefix,
-                    parameters,
-                }
-            }
-            other => {
-                debug!(session = session.0, request = ?other, "unknown kind of request");
-                return;
-            }
-        };
-        state.inputs.push_back(input);
+        if let Some(input) = input_of(session, entry, handle, key, request) {
+            state.inputs.push_back(input);
+        }
     }
 
     /// The peer ended a request stream.
@@ -233,8 +146,7 @@ impl SessionHandler {
                 properties,
                 ..
             } => {
-                let dynamic_groups =
-                    TrackProperties::parse(&properties).is_ok_and(|known| known.dynamic_groups == Some(true));
+                let dynamic_groups = has_dynamic_groups(&properties);
                 if let Some(track) = track {
                     take_in(&track, properties, parameters.largest_object);
                     handle.receive(key, Sink::Track(Arc::new(track.source())));
@@ -386,6 +298,122 @@ impl SessionHandler {
             entry.forget(key);
         }
     }
+}
+
+/// What the hub is told of a request; the rest is kept beside it.
+fn input_of(
+    session: hub::SessionId,
+    entry: &mut Session,
+    handle: &SessionHandle,
+    key: RequestKey,
+    request: IncomingRequest,
+) -> Option<Input> {
+    let hub_key = hub::RequestKey(u64::from(key));
+    Some(match request {
+        IncomingRequest::Subscribe { track, parameters } => Input::Subscribe {
+            session,
+            key: hub_key,
+            track,
+            parameters,
+        },
+        IncomingRequest::Publish {
+            track,
+            parameters,
+            properties,
+            ..
+        } => {
+            handle.transport().set_max_uni_streams(PUBLISHER_STREAMS);
+            let dynamic_groups = has_dynamic_groups(&properties);
+            let largest = parameters.largest_object;
+            entry.offers.insert(key, Offer { properties, largest });
+            Input::Publish {
+                session,
+                key: hub_key,
+                track,
+                dynamic_groups,
+            }
+        }
+        IncomingRequest::Fetch {
+            track,
+            start,
+            end,
+            joining: _,
+            parameters,
+        } => {
+            let range = hub::FetchRange::Standalone { track, start, end };
+            Input::Fetch {
+                session,
+                key: hub_key,
+                range,
+                parameters,
+            }
+        }
+        IncomingRequest::TrackStatus { track, .. } => Input::TrackStatus {
+            session,
+            key: hub_key,
+            track,
+        },
+        discovery => return discovery_input(session, entry, handle, key, discovery),
+    })
+}
+
+/// The namespace requests among them.
+fn discovery_input(
+    session: hub::SessionId,
+    entry: &mut Session,
+    handle: &SessionHandle,
+    key: RequestKey,
+    request: IncomingRequest,
+) -> Option<Input> {
+    let hub_key = hub::RequestKey(u64::from(key));
+    Some(match request {
+        IncomingRequest::PublishNamespace { namespace, .. } => {
+            handle.transport().set_max_uni_streams(PUBLISHER_STREAMS);
+            Input::PublishNamespace {
+                session,
+                key: hub_key,
+                namespace,
+            }
+        }
+        IncomingRequest::SubscribeNamespace { prefix, .. } => {
+            entry.prefixes.insert(
+                key,
+                Prefix {
+                    current: prefix.clone(),
+                    asked: None,
+                },
+            );
+            Input::SubscribeNamespace {
+                session,
+                key: hub_key,
+                prefix,
+            }
+        }
+        IncomingRequest::SubscribeTracks { prefix, parameters } => {
+            entry.prefixes.insert(
+                key,
+                Prefix {
+                    current: prefix.clone(),
+                    asked: None,
+                },
+            );
+            Input::SubscribeTracks {
+                session,
+                key: hub_key,
+                prefix,
+                parameters,
+            }
+        }
+        other => {
+            debug!(session = session.0, request = ?other, "unknown kind of request");
+            return None;
+        }
+    })
+}
+
+/// Whether the track's property DYNAMIC_GROUPS is 1.
+fn has_dynamic_groups(properties: &headwater_pubsub::wire::Properties) -> bool {
+    TrackProperties::parse(properties).is_ok_and(|known| known.dynamic_groups == Some(true))
 }
 
 /// Put what an answer or a PUBLISH says about a track into the track.

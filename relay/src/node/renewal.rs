@@ -42,6 +42,7 @@ pub enum IdentityError {
 }
 
 /// Where the node's certificate comes from.
+#[expect(clippy::large_enum_variant, reason = "there is one in a node")]
 pub(super) enum Identity {
     /// The operator's files.
     Files(CertificateFiles),
