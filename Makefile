@@ -1,0 +1,78 @@
+# The commands of this repository, for people and for CI. Each does its own set-up, once.
+
+# Cargo's folder, wherever it was put; tools and independent implementations that we run against live in it, pinned.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+PEERS := $(TARGET)/peers
+INSTALL := cargo install --quiet --locked --debug --root $(PEERS) --target-dir $(PEERS)/build
+
+TEST_CLIENT := $(PEERS)/bin/moq-test-client
+TEST_CLIENT_VERSION := 0.2.0
+DENY_VERSION := 0.20.2
+FUZZ_VERSION := 0.13.2
+FUZZ_SECONDS := 60
+
+# cargo test where nextest is missing: slower, and output of passing tests is mixed.
+RUNNER := $(if $(shell command -v cargo-nextest),cargo nextest run,cargo test --all-targets)
+DENY := $(or $(shell command -v cargo-deny),$(PEERS)/bin/cargo-deny)
+FUZZ := $(or $(shell command -v cargo-fuzz),$(PEERS)/bin/cargo-fuzz)
+
+# What the harness in tests/src runs; unset, it builds the first and looks for the second in target/peers.
+export HARNESS_MOQ := $(TARGET)/debug/moq
+export HARNESS_TEST_CLIENT := $(TEST_CLIENT)
+
+.PHONY: help demo test check interop fuzz
+
+help:
+	@echo 'make demo     a relay, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
+	@echo 'make test     unit, property, conformance and end to end tests'
+	@echo 'make check    fmt, clippy, docs, licences and bans, the core without tokio'
+	@echo 'make interop  independent implementations against ours, as a table'
+	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
+
+# The dev profile: a test clip needs no optimised build, and the wait for the first picture is the compiler.
+demo: cc
+	cargo run --locked --package headwater-cli --bin moq -- demo $(MOQ_DEMO)
+
+# Documentation examples first: the last line is the runner's.
+test: cc ffmpeg $(TEST_CLIENT)
+	cargo build --locked --workspace --all-targets
+	cargo test --locked --workspace --doc --quiet
+	$(RUNNER) --locked --workspace
+
+check: cc $(DENY)
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+	cargo check --locked --package headwater-pubsub --no-default-features
+	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
+	@if $(DENY) --locked fetch db >$(TARGET)/advisories.log 2>&1; then $(DENY) --locked check advisories; \
+	else echo 'advisories: not checked, their database cannot be reached'; fi
+
+interop: cc ffmpeg $(TEST_CLIENT)
+	cargo build --locked --workspace --bins
+	tests/interop/run
+
+# RUSTC_BOOTSTRAP lets the stable compiler take cargo-fuzz's coverage flags; no sanitizer, since nothing here is unsafe.
+fuzz: cc $(FUZZ)
+	@for target in $$($(FUZZ) list --fuzz-dir tests/fuzz); do \
+		echo "fuzz: $$target"; \
+		RUSTC_BOOTSTRAP=1 $(FUZZ) run --fuzz-dir tests/fuzz --target-dir $(TARGET)/fuzz --sanitizer none $$target \
+			-- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 || exit 1; \
+	done
+
+.PHONY: cc ffmpeg
+cc:
+	@.ci/apt cc=gcc
+
+ffmpeg:
+	@.ci/apt ffmpeg=ffmpeg
+
+# Installed once per version: remove target/peers to do it again.
+$(PEERS)/bin/moq-test-client:
+	$(INSTALL) moq-test-client --version $(TEST_CLIENT_VERSION)
+
+$(PEERS)/bin/cargo-deny:
+	$(INSTALL) cargo-deny --version $(DENY_VERSION)
+
+$(PEERS)/bin/cargo-fuzz:
+	$(INSTALL) cargo-fuzz --version $(FUZZ_VERSION)
