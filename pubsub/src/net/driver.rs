@@ -47,10 +47,22 @@ pub enum SessionEnd {
     Transport(#[from] TransportClosed),
 }
 
-/// Runs a session until it ends. Dropping the future ends the session without a goodbye.
+/// Runs a session until it ends. Dropping it, or the future of [`Driver::run`], closes the session.
 pub struct Driver {
     pub(crate) handle: SessionHandle,
     pub(crate) handler: Arc<dyn Handler>,
+    /// The handler has not been told of the end.
+    pub(crate) running: bool,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if self.running {
+            self.handle.shared.transport.abandon();
+            self.handler
+                .ended(&self.handle, &SessionEnd::Transport(TransportClosed::Local));
+        }
+    }
 }
 
 impl std::fmt::Debug for Driver {
@@ -64,7 +76,7 @@ impl Driver {
     ///
     /// # Panics
     /// A panic in a task of the session is continued here.
-    pub async fn run(self) -> SessionEnd {
+    pub async fn run(mut self) -> SessionEnd {
         let shared = self.handle.shared.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(control_out(shared.clone()));
@@ -72,8 +84,12 @@ impl Driver {
         let end = loop {
             self.dispatch();
             self.end_receptions();
-            if let Some((code, reason)) = shared.core().close.take() {
+            let close = shared.core().close.take();
+            if let Some((code, reason)) = close {
                 shared.transport.close(code, &reason);
+                // A stream that its task drops is finished; the peer must not see that before the close, which over
+                // WebTransport takes a moment.
+                shared.transport.gone().await;
                 break SessionEnd::Closed { code, reason };
             }
             self.open_requests(&mut tasks);
@@ -83,6 +99,8 @@ impl Driver {
         };
         tasks.shutdown().await;
         self.dispatch();
+        self.running = false;
+        self.handler.ended(&self.handle, &end);
         end
     }
 
@@ -342,9 +360,7 @@ fn received(shared: &Shared, key: RequestKey, read: Read) -> bool {
             core.session.recv_reset(key, code);
             false
         }
-        Read::Closed => {
-            core.session.recv_reset(key, StreamCode::SESSION_CLOSED);
-            false
-        }
+        // The driver is about to notice, and tells everyone at once why.
+        Read::Closed => false,
     })
 }

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::{
     clock::Clock,
-    driver::Driver,
+    driver::{Driver, SessionEnd},
     egress::EgressQueue,
     ingest::{FillSink, Sink},
     transport::{PathStats, Transport},
@@ -36,6 +36,8 @@ pub trait Handler: Send + Sync + 'static {
     fn event(&self, session: &SessionHandle, event: Event);
     /// Something happened on the data plane.
     fn data(&self, session: &SessionHandle, event: DataEvent);
+    /// The session is over, for whatever reason, or its driver was dropped; nothing follows.
+    fn ended(&self, _session: &SessionHandle, _end: &SessionEnd) {}
 }
 
 /// What the data plane tells the [`Handler`].
@@ -437,7 +439,13 @@ impl SessionHandle {
         Driver {
             handle: self.clone(),
             handler,
+            running: true,
         }
+    }
+
+    /// Wait until [`SessionHandle::now`] says `time`. Cancel-safe.
+    pub async fn sleep_until(&self, time: Time) {
+        tokio::time::sleep_until(self.shared.clock.instant(time)).await;
     }
 
     /// Act on the session's state machine.
@@ -519,6 +527,13 @@ impl SessionHandle {
             .fetch_ends
             .insert(key, FetchEnd { end, end_of_track });
         self.shared.routes.notify_waiters();
+    }
+
+    /// The fetch is over: its stream finds no sink any more.
+    pub fn receive_fetch_no_more(&self, key: RequestKey) {
+        let mut core = self.shared.core();
+        core.fills.remove(&key);
+        core.fetch_ends.remove(&key);
     }
 
     /// Where the objects of a FETCH of ours go.

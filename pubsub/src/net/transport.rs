@@ -327,6 +327,21 @@ impl Transport {
         }
     }
 
+    /// Close the connection at once, without what [`Transport::close`] does for the close to be understood.
+    pub(crate) fn abandon(&self) {
+        let code = match self.space() {
+            CodeSpace::Quic => 0,
+            CodeSpace::Http3 => error_to_http3(0),
+        };
+        self.connection()
+            .close(VarInt::from_u64(code).unwrap_or(VarInt::MAX), b"");
+    }
+
+    /// Wait until the connection below is closed, which over WebTransport is later than the session.
+    pub(crate) async fn gone(&self) {
+        self.connection().closed().await;
+    }
+
     /// Wait until the session is closed.
     pub async fn closed(&self) -> TransportClosed {
         match &self.kind {
