@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
 use tracing::debug;
 
 use super::{
+    queue::ObjectSender,
     session::{DataEvent, Handler, SessionHandle, StreamChange},
     transport::{Read, RecvStream},
 };
@@ -35,7 +35,7 @@ pub enum Sink {
     /// Into a track that others read from.
     Track(Arc<Source>),
     /// To one reader; a full queue holds the peer's streams back.
-    Reader(mpsc::Sender<ReceivedObject>),
+    Reader(ObjectSender),
 }
 
 /// Where the objects of a FETCH go.
@@ -44,7 +44,7 @@ pub enum FillSink {
     /// Into a track that others read from.
     Track(Fill, GroupOrder),
     /// To one reader; a full queue holds the peer's stream back.
-    Reader(mpsc::Sender<ReceivedObject>, GroupOrder),
+    Reader(ObjectSender, GroupOrder),
 }
 
 /// Why a stream was given up.
@@ -270,7 +270,7 @@ async fn subgroup_into_reader(
     stream: &mut RecvStream,
     mut reader: SubgroupReader,
     header: SubgroupHeader,
-    queue: mpsc::Sender<ReceivedObject>,
+    queue: ObjectSender,
 ) -> Result<(), Fault> {
     let mut assembler = Assembler::subgroup(header);
     loop {
@@ -353,7 +353,7 @@ async fn fetch(
 /// Where a fetch stream goes.
 enum FetchInto {
     Track(RequestKey, Fill),
-    Reader(Assembler, mpsc::Sender<ReceivedObject>),
+    Reader(Assembler, ObjectSender),
 }
 
 impl FetchInto {

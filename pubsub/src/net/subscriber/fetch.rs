@@ -1,0 +1,215 @@
+//! Reading the past: FETCH.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{
+    live::{Feed, Stage},
+    options::millis,
+};
+use crate::{
+    net::{
+        FillSink,
+        client::{
+            Client, RequestFailed,
+            request::{Asked, Request},
+        },
+        queue::{ObjectReceiver, object_queue},
+        reader::ReceivedObject,
+    },
+    session::{Accepted, FetchTarget},
+    wire::{FullTrackName, GroupOrder, Location, Parameters, Properties, Token},
+};
+
+/// Where a fetch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchEnd {
+    /// With this object.
+    Object(Location),
+    /// With the last object of this group.
+    Group(u64),
+}
+
+impl FetchEnd {
+    fn on_wire(self) -> Location {
+        match self {
+            // The object after u64::MAX has no number; the whole group is the same.
+            Self::Object(last) => Location::new(last.group, last.object.checked_add(1).unwrap_or(0)),
+            Self::Group(group) => Location::new(group, 0),
+        }
+    }
+}
+
+/// How to fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchOptions {
+    /// Against the other requests of this session: lower is more urgent. Default 128.
+    pub priority: u8,
+    /// The order of groups; `None`: ascending.
+    pub group_order: Option<GroupOrder>,
+    /// How long relays may search for objects that they do not have; beyond, these are skipped. `None`: as they see fit.
+    pub fill_timeout: Option<Duration>,
+    /// Authorization.
+    pub tokens: Vec<Token>,
+    /// Bytes of payload that may wait for [`FetchReader::next`]. Default 8 MiB.
+    pub queue_bytes: u32,
+}
+
+impl Default for FetchOptions {
+    fn default() -> Self {
+        Self {
+            priority: 128,
+            group_order: None,
+            fill_timeout: None,
+            tokens: Vec::new(),
+            queue_bytes: 8 << 20,
+        }
+    }
+}
+
+/// The result of a fetch. Dropping it cancels the rest.
+#[derive(Debug)]
+pub struct FetchReader {
+    _request: Request,
+    queue: ObjectReceiver,
+    stage: watch::Receiver<Stage>,
+    end: Location,
+    end_of_track: bool,
+    properties: Properties,
+}
+
+/// A fetch ended before everything was there: the peer reset it or the session ended. What came before is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the fetch was cut short")]
+pub struct FetchCut;
+
+impl FetchReader {
+    /// The next object: groups in the order asked for, objects ascending inside a group; `None` after the last. Objects missing in
+    /// between do not exist, or nobody knows them any more.
+    ///
+    /// # Errors
+    /// The fetch was cut short; every further call says so, too.
+    ///
+    /// Cancel-safe.
+    pub async fn next(&mut self) -> Result<Option<ReceivedObject>, FetchCut> {
+        loop {
+            let (filled, over) = {
+                let stage = self.stage.borrow_and_update();
+                (stage.filled, stage.over)
+            };
+            if over && filled.is_none() {
+                // Nothing more will come; what is in the queue is given first.
+                self.queue.close();
+            }
+            tokio::select! {
+                biased;
+                object = self.queue.recv() => match (object, filled) {
+                    (Some(object), _) => return Ok(Some(object)),
+                    (None, Some(true)) => return Ok(None),
+                    (None, Some(false)) => return Err(FetchCut),
+                    (None, None) if over => return Err(FetchCut),
+                    // The stream was read to its end; how it ended is about to be told.
+                    (None, None) => self.stage.changed().await.map_err(|_forgotten| FetchCut)?,
+                },
+                changed = self.stage.changed(), if !over => changed.map_err(|_forgotten| FetchCut)?,
+            }
+        }
+    }
+
+    /// Where the result ends: last object plus one, or object 0 for the whole of the group.
+    pub const fn end(&self) -> Location {
+        self.end
+    }
+
+    /// Whether the result reaches the end of the track.
+    pub const fn reaches_end_of_track(&self) -> bool {
+        self.end_of_track
+    }
+
+    /// Track Properties as the publisher sent them.
+    pub const fn properties(&self) -> &Properties {
+        &self.properties
+    }
+}
+
+/// A fetch whose answer is under way.
+#[derive(Debug)]
+pub(super) struct AskedFetch {
+    asked: Asked,
+    queue: ObjectReceiver,
+    feed: Arc<Feed>,
+}
+
+impl AskedFetch {
+    pub(super) async fn answer(self) -> Result<FetchReader, RequestFailed> {
+        let Self { asked, queue, feed } = self;
+        let (request, answer) = asked.answer().await?;
+        let Accepted::Fetch {
+            end_of_track,
+            end,
+            properties,
+            ..
+        } = answer
+        else {
+            return Err(RequestFailed::Ended(None));
+        };
+        Ok(FetchReader {
+            _request: request,
+            queue,
+            stage: feed.subscribe(),
+            end,
+            end_of_track,
+            properties,
+        })
+    }
+}
+
+impl Client {
+    /// Fetch objects that were published before, from `start` to `last`, both inclusive.
+    ///
+    /// # Errors
+    /// See [`RequestFailed`]. INVALID_RANGE: nothing was published at or after `start`.
+    ///
+    /// Cancel-safe: if dropped, the fetch is cancelled.
+    pub async fn fetch(
+        &self,
+        track: FullTrackName,
+        start: Location,
+        last: FetchEnd,
+        options: FetchOptions,
+    ) -> Result<FetchReader, RequestFailed> {
+        let target = FetchTarget::Standalone {
+            track,
+            start,
+            end: last.on_wire(),
+        };
+        self.ask_fetch(target, options)?.answer().await
+    }
+
+    pub(super) fn ask_fetch(
+        &self,
+        target: FetchTarget,
+        options: FetchOptions,
+    ) -> Result<AskedFetch, RequestFailed> {
+        let (sender, queue) = object_queue(options.queue_bytes);
+        let order = options.group_order.unwrap_or_default();
+        let parameters = Parameters {
+            subscriber_priority: (options.priority != 128).then_some(options.priority),
+            group_order: options.group_order,
+            fill_timeout_ms: options.fill_timeout.map(millis),
+            authorization_tokens: options.tokens,
+            ..Parameters::default()
+        };
+        let feed = Feed::new();
+        let asked = self.ask(
+            |session| session.fetch(target, parameters),
+            |state, key| {
+                state.feeds.insert(key, feed.clone());
+            },
+        )?;
+        self.handle()
+            .receive_fetch(asked.request.key, FillSink::Reader(sender, order));
+        Ok(AskedFetch { asked, queue, feed })
+    }
+}

@@ -1,0 +1,14 @@
+//! Two clients, one at each end of a session over loopback: every story runs over raw QUIC and over WebTransport.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod discovery;
+mod ending;
+mod fetch;
+mod harness;
+mod publish;
+mod subscribe;
