@@ -21,10 +21,10 @@ use super::subscription::Subscription;
 use super::token::AuthToken;
 use super::update::PeerUpdate;
 use super::{Session, goaway};
-use crate::wire::control::{RequestError, StreamKind};
+use crate::wire::control::{RequestError, StreamKind, kind};
 use crate::wire::parameter::Scope;
 use crate::wire::{
-    EncodeError, Message, MessageReader, Parameters, RequestErrorCode, SessionCode, StreamCode,
+    DecodeError, EncodeError, Message, MessageReader, Parameters, RequestErrorCode, SessionCode, StreamCode,
     TrackNamespace, Version,
 };
 
@@ -141,6 +141,14 @@ impl Exchange {
 }
 
 impl Request {
+    /// Whether `error` is the UNSUBSCRIBE of an older draft on a SUBSCRIBE of the peer. It can mean nothing else there, and
+    /// closing the whole session over it would cut off clients that otherwise speak this draft.
+    fn is_left_by(&self, error: &DecodeError) -> bool {
+        matches!(error, DecodeError::UnknownType { value: kind::UNSUBSCRIBE, .. })
+            && self.opener == Opener::Peer
+            && matches!(self.exchange, Exchange::Publication(_))
+    }
+
     pub(super) fn new(opener: Opener, version: Version, exchange: Exchange) -> Self {
         Self {
             opener,
@@ -325,9 +333,13 @@ impl Session {
         while !self.is_closed()
             && let Some(request) = self.requests.get_mut(&key)
             && !matches!(request.exchange, Exchange::Over(After::Anything))
-            && let Some(message) = request.reader.poll()?
         {
-            self.message_received(key, message)?;
+            match request.reader.poll() {
+                Ok(Some(message)) => self.message_received(key, message)?,
+                Ok(None) => break,
+                Err(error) if request.is_left_by(&error) => self.cut(key, StreamCode::CANCELLED),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

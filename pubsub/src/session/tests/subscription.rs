@@ -466,6 +466,26 @@ fn a_bare_fin_of_the_subscriber_keeps_the_subscription() {
 }
 
 #[test]
+fn an_unsubscribe_of_older_drafts_leaves_the_subscription_and_nothing_else() {
+    const UNSUBSCRIBE: &[u8] = &[0x0A, 0x00, 0x00];
+    let mut solo = Solo::new(Side::Server);
+    let key = solo.ask(&subscribe(0, "live/video"));
+    assert!(matches!(solo.events()[..], [Event::Request { .. }]));
+    solo.session
+        .accept_subscribe(key, none(), Properties::default())
+        .unwrap();
+    solo.session
+        .recv(Duration::ZERO, key, Bytes::from_static(UNSUBSCRIBE));
+    let code = Some(StreamCode::CANCELLED);
+    assert_eq!(solo.events(), [Event::Cancelled { key, code }]);
+    assert!(!solo.session.is_closed());
+    let other = solo.session.accept();
+    solo.session
+        .recv(Duration::ZERO, other, Bytes::from_static(UNSUBSCRIBE));
+    assert_eq!(solo.closed(), VIOLATION);
+}
+
+#[test]
 fn a_stream_that_ends_inside_a_message_closes() {
     let mut solo = Solo::new(Side::Server);
     let key = solo.session.accept();

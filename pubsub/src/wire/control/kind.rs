@@ -38,6 +38,9 @@ pub const SUBSCRIBE_TRACKS: u64 = 0x51;
 pub const PUBLISH_BLOCKED: u64 = 0x0F;
 /// PUBLISH_OK, an alias of REQUEST_OK that is accepted and never sent.
 pub const PUBLISH_OK: u64 = 0x1E;
+/// UNSUBSCRIBE of drafts up to 16, which clients in the field still send on the SUBSCRIBE's own stream before they close it.
+/// Not a message of this version: [`MessageReader`](super::MessageReader) refuses it; the session takes it as what it means.
+pub const UNSUBSCRIBE: u64 = 0x0A;
 
 /// Whether this version defines the type.
 pub(super) const fn is_known(kind: u64) -> bool {
