@@ -1,3 +1,7 @@
 //! The `moq` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    headwater_cli::main()
+}

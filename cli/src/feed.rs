@@ -1,0 +1,407 @@
+//! One track read in order over any number of sessions: each object once.
+//!
+//! A fresh feed joins at the start of the newest group. After a lost session it subscribes again and fetches what was
+//! published meanwhile, from the object after the last one given on, so that nothing the relay still has is missed or
+//! repeated. A publisher that starts its numbers over is recognised and read from its newest group.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_pubsub::net::{
+    Client, FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, ReceivedObject, RequestFailed,
+    SubscribeOptions, Subscriber,
+};
+use headwater_pubsub::wire::data::ObjectStatus;
+use headwater_pubsub::wire::{FullTrackName, Location, PublishDoneCode, RequestErrorCode};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::link::{Link, Session};
+use crate::output::Console;
+
+/// How long a request may wait at the relay for the track.
+const RENDEZVOUS: Duration = Duration::from_secs(30);
+/// Without an answer for so long, the user is told that we wait.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+/// Pause before a refused request is made again.
+const RETRY: Duration = Duration::from_secs(1);
+/// Bytes of the present held while the past is read; beyond, the rest of the past is given up.
+const EARLY_BYTES: usize = 64 << 20;
+/// Events that may wait for the command; the network is held back beyond.
+pub const QUEUE: usize = 64;
+
+/// What to do about a track that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absent {
+    /// Wait for it, however long.
+    Wait,
+    /// Give up.
+    Fail,
+}
+
+/// What happened on a track.
+#[derive(Debug)]
+pub enum Event {
+    /// The next object, no marks.
+    Object(ReceivedObject),
+    /// The track is not there yet. Said once in a row.
+    Waiting,
+    /// The track was found.
+    Found,
+    /// The track has ended. Nothing follows.
+    Ended,
+    /// The server refuses for good, or [`Absent::Fail`] holds. Nothing follows.
+    Refused(RequestFailed),
+}
+
+/// The session at hand, `None` while there is none.
+pub type Current = watch::Receiver<Option<Client>>;
+
+/// Keeps a session open and tells readers of it, until `closing`.
+async fn keep(
+    link: &Link,
+    mut session: Session,
+    told: watch::Sender<Option<Client>>,
+    console: &Console,
+    closing: &CancellationToken,
+) {
+    loop {
+        told.send_replace(Some(session.client.clone()));
+        let lost = tokio::select! {
+            () = link.lost(&mut session, console) => true,
+            () = closing.cancelled() => false,
+        };
+        told.send_replace(None);
+        session.close().await;
+        if !lost {
+            return;
+        }
+        session = tokio::select! {
+            session = link.redial(console) => session,
+            () = closing.cancelled() => return,
+        };
+    }
+}
+
+/// Reads `track` on a task of `tasks`; events come with `index`.
+pub fn spawn(
+    tasks: &mut JoinSet<()>,
+    index: usize,
+    feed: Feed,
+    current: Current,
+    events: mpsc::Sender<(usize, Event)>,
+) {
+    tasks.spawn(async move {
+        // The command has what it wanted.
+        let _unwanted = feed.run(current, &Output { index, events }).await.is_err();
+    });
+}
+
+/// One track, and how far it has been read.
+#[derive(Debug)]
+pub struct Feed {
+    track: FullTrackName,
+    absent: Absent,
+    /// The first object wanted; `None`: from the newest group on.
+    next: Option<Location>,
+}
+
+struct Output {
+    index: usize,
+    events: mpsc::Sender<(usize, Event)>,
+}
+
+/// Nobody reads the events any more.
+struct Gone;
+
+impl Output {
+    async fn send(&self, event: Event) -> Result<(), Gone> {
+        self.events
+            .send((self.index, event))
+            .await
+            .map_err(|_closed| Gone)
+    }
+}
+
+/// How reading on one session ended.
+enum End {
+    /// The track is over.
+    Track,
+    /// The subscription is over, the track not: subscribe again.
+    Subscription,
+    /// The subscription is over because we were too slow.
+    Behind,
+}
+
+impl Feed {
+    /// A track that nothing was read of yet.
+    #[must_use]
+    pub const fn new(track: FullTrackName, absent: Absent) -> Self {
+        Self {
+            track,
+            absent,
+            next: None,
+        }
+    }
+
+    /// Reads from `start` on instead of from the newest group, as far as it is kept anywhere.
+    #[must_use]
+    pub fn from(self, start: Location) -> Self {
+        Self {
+            next: Some(start),
+            ..self
+        }
+    }
+
+    async fn run(mut self, mut current: Current, out: &Output) -> Result<(), Gone> {
+        let mut waiting = false;
+        loop {
+            let client = match current.wait_for(Option::is_some).await {
+                Ok(client) => client.clone(),
+                Err(_ended) => return Ok(()),
+            };
+            let Some(client) = client else { continue };
+            match self.open(&client, out, &mut waiting).await? {
+                Ok(reading) => {
+                    if std::mem::take(&mut waiting) {
+                        out.send(Event::Found).await?;
+                    }
+                    match self.read(reading, out).await? {
+                        End::Track => return out.send(Event::Ended).await,
+                        End::Subscription => {}
+                        End::Behind => self.next = None,
+                    }
+                }
+                Err(failed) if self.is_final(&failed) => return out.send(Event::Refused(failed)).await,
+                Err(failed) => {
+                    tracing::debug!(track = %self.track, %failed, "not subscribed");
+                    let absent = failed.code().is_some();
+                    if absent && !std::mem::replace(&mut waiting, true) {
+                        out.send(Event::Waiting).await?;
+                    }
+                }
+            }
+            tokio::select! {
+                _ = current.changed() => {}
+                () = tokio::time::sleep(RETRY) => {}
+            }
+        }
+    }
+
+    fn is_final(&self, failed: &RequestFailed) -> bool {
+        match failed.code() {
+            None => matches!(failed, RequestFailed::NotSent(_) | RequestFailed::Illegal(_)),
+            Some(
+                RequestErrorCode::DOES_NOT_EXIST
+                | RequestErrorCode::TIMEOUT
+                | RequestErrorCode::INVALID_RANGE,
+            ) => self.absent == Absent::Fail,
+            Some(
+                RequestErrorCode::GOING_AWAY
+                | RequestErrorCode::EXCESSIVE_LOAD
+                | RequestErrorCode::INTERNAL_ERROR,
+            ) => false,
+            Some(_) => true,
+        }
+    }
+
+    /// Subscribes; says so if it takes long.
+    async fn open(
+        &mut self,
+        client: &Client,
+        out: &Output,
+        waiting: &mut bool,
+    ) -> Result<Result<Reading, RequestFailed>, Gone> {
+        let opening = self.subscribe(client);
+        tokio::pin!(opening);
+        if !*waiting {
+            match tokio::time::timeout(IMPATIENCE, &mut opening).await {
+                Ok(opened) => return Ok(opened),
+                Err(_elapsed) => {
+                    *waiting = true;
+                    out.send(Event::Waiting).await?;
+                }
+            }
+        }
+        Ok(opening.await)
+    }
+
+    async fn subscribe(&mut self, client: &Client) -> Result<Reading, RequestFailed> {
+        let options = SubscribeOptions {
+            rendezvous: (self.absent == Absent::Wait).then_some(RENDEZVOUS),
+            ..SubscribeOptions::default()
+        };
+        let Some(next) = self.next else {
+            return Ok(Reading::new(
+                client.join(self.track.clone(), 0, options).await?,
+                None,
+            ));
+        };
+        let subscriber = client.subscribe(self.track.clone(), options.clone()).await?;
+        let Some(largest) = subscriber.largest() else {
+            self.next = None;
+            return Ok(Reading::new(subscriber, None));
+        };
+        if started_over(next, largest) {
+            drop(subscriber);
+            self.next = None;
+            return Ok(Reading::new(
+                client.join(self.track.clone(), 0, options).await?,
+                None,
+            ));
+        }
+        if largest < next {
+            return Ok(Reading::new(subscriber, None));
+        }
+        let last = FetchEnd::Object(largest);
+        match client
+            .fetch(self.track.clone(), next, last, FetchOptions::default())
+            .await
+        {
+            Ok(past) => Ok(Reading::new(subscriber, Some(past))),
+            // The past may be gone; the present goes on.
+            Err(failed) if failed.code().is_some() => {
+                tracing::info!(track = %self.track, %failed, "what was missed cannot be fetched");
+                Ok(Reading::new(subscriber, None))
+            }
+            Err(failed) => Err(failed),
+        }
+    }
+
+    async fn read(&mut self, mut reading: Reading, out: &Output) -> Result<End, Gone> {
+        while let Some(object) = reading.next().await {
+            if self.next.is_some_and(|next| object.location < next) {
+                continue;
+            }
+            let Location {
+                group, object: id, ..
+            } = object.location;
+            match object.status {
+                ObjectStatus::Normal => {
+                    self.next = Some(Location::new(group, id.saturating_add(1)));
+                    out.send(Event::Object(object)).await?;
+                }
+                ObjectStatus::EndOfGroup => self.next = Some(Location::new(group.saturating_add(1), 0)),
+                ObjectStatus::EndOfTrack => return Ok(End::Track),
+            }
+        }
+        let done = reading.live.done();
+        tracing::debug!(track = %self.track, ?done, "subscription over");
+        Ok(match done.map(|done| done.code) {
+            Some(PublishDoneCode::TRACK_ENDED | PublishDoneCode::SUBSCRIPTION_ENDED) => End::Track,
+            Some(PublishDoneCode::TOO_FAR_BEHIND) => End::Behind,
+            _ => End::Subscription,
+        })
+    }
+}
+
+/// A publisher without wall-clock group IDs came back: its numbers are far below what was read.
+fn started_over(next: Location, largest: Location) -> bool {
+    largest < next && largest.group < next.group.div_ceil(2)
+}
+
+/// A subscription, and a fetch of what was before it.
+struct Reading {
+    live: Ordered,
+    past: Option<FetchReader>,
+    /// Live objects that came while the past was read: they must leave the transport, or the past could not arrive.
+    early: VecDeque<ReceivedObject>,
+    early_bytes: usize,
+}
+
+impl Reading {
+    fn new(subscriber: Subscriber, past: Option<FetchReader>) -> Self {
+        Self {
+            live: subscriber.ordered(OrderedOptions::default()),
+            past,
+            early: VecDeque::new(),
+            early_bytes: 0,
+        }
+    }
+
+    /// The next object in order; `None` when the subscription is over. Cancel-safe.
+    async fn next(&mut self) -> Option<ReceivedObject> {
+        let mut live_over = false;
+        while let Some(past) = &mut self.past {
+            tokio::select! {
+                biased;
+                object = past.next() => match object {
+                    Ok(Some(object)) => return Some(object),
+                    Ok(None) | Err(_) => self.past = None,
+                },
+                object = self.live.next(), if !live_over => match object {
+                    Some(object) => {
+                        self.early_bytes += object.payload.len();
+                        self.early.push_back(object);
+                        if self.early_bytes > EARLY_BYTES {
+                            self.past = None;
+                        }
+                    }
+                    None => live_over = true,
+                },
+            }
+        }
+        match self.early.pop_front() {
+            Some(object) => Some(object),
+            None => self.live.next().await,
+        }
+    }
+}
+
+/// The session of a command that reads, kept open beside what it does.
+#[derive(Debug)]
+pub struct Keeper {
+    tasks: JoinSet<()>,
+    closing: CancellationToken,
+    /// The session at hand.
+    pub current: Current,
+}
+
+impl Keeper {
+    /// Keeps `session` open on a task.
+    #[must_use]
+    pub fn new(link: Arc<Link>, session: Session, console: Arc<Console>) -> Self {
+        let (told, current) = watch::channel(Some(session.client.clone()));
+        let closing = CancellationToken::new();
+        let ending = closing.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { keep(&link, session, told, &console, &ending).await });
+        Self {
+            tasks,
+            closing,
+            current,
+        }
+    }
+
+    /// Closes the session.
+    ///
+    /// # Panics
+    /// A panic in the session's task is continued here.
+    pub async fn close(mut self) {
+        self.closing.cancel();
+        if let Some(Err(error)) = self.tasks.join_next().await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_start_over_are_told_from_ones_that_lag() {
+        let at = Location::new;
+        // Counted from zero by a new publisher.
+        assert!(started_over(at(100, 0), at(0, 5)));
+        assert!(started_over(at(1_700_000_000_000, 3), at(12, 0)));
+        // A relay that lags, or has what we have.
+        assert!(!started_over(at(1_700_000_000_000, 3), at(1_699_999_998_000, 9)));
+        assert!(!started_over(at(5, 3), at(5, 2)));
+        assert!(!started_over(at(5, 3), at(9, 0)));
+    }
+}
