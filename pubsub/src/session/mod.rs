@@ -6,7 +6,7 @@
 //! queues. It does not see objects: data streams and datagrams are the driver's, which asks here what their track aliases and
 //! Request IDs mean.
 //!
-//! One file per exchange: `setup` and `goaway` (control stream), `request` (streams and what all requests share), `update`
+//! One file per exchange: `setup` and `goaway` (control stream), `incoming` and `stream` (request streams), `request` (what all requests share), `update`
 //! (REQUEST_UPDATE), `subscription` (we subscribe), `publication` (we publish), `fetch`, `namespace`. Tables that all of them
 //! use: `ids`, `alias`, `token`.
 //!
@@ -20,6 +20,7 @@ mod event;
 mod fetch;
 mod goaway;
 mod ids;
+mod incoming;
 mod namespace;
 mod publication;
 mod request;
