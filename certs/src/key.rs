@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
 use rustls::sign::CertifiedKey;
+use sha2::{Digest as _, Sha256};
 
 use crate::{Certificate, Fingerprint, StateDir, StateError, provider};
 
@@ -96,6 +97,16 @@ impl NodeKey {
     fn new(pair: KeyPair) -> Self {
         let fingerprint = Fingerprint::of_key(&SubjectPublicKeyInfoDer::from(pair.subject_public_key_info()));
         Self { pair, fingerprint }
+    }
+
+    /// A secret of this key for one purpose: the same as long as the key is, and telling nothing of it.
+    pub fn secret(&self, purpose: &str) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(b"headwater secret\0");
+        digest.update(purpose.as_bytes());
+        digest.update(b"\0");
+        digest.update(self.pair.serialized_der());
+        digest.finalize().into()
     }
 
     /// Digest of the public key: what clients pin.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn_proto::HashedConnectionIdGenerator;
 use tracing::warn;
 use url::{Host, Url};
 use web_transport_quinn::proto::{ConnectRequest, ConnectResponse};
@@ -141,6 +142,48 @@ fn enlarge_buffers(socket: &socket2::Socket) {
     }
 }
 
+/// What the endpoints of one server have in common, and keep over a restart.
+///
+/// From it come the key of stateless resets (RFC 9000 section 10.3), so that a peer whose server was restarted learns at its
+/// next packet that its connection is gone instead of waiting for the idle timeout, and the key of address tokens, so that
+/// one thread's Retry is good at another's socket. `Debug` hides it.
+#[derive(Clone)]
+pub struct EndpointSecret([u8; 32]);
+
+impl std::fmt::Debug for EndpointSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EndpointSecret(hidden)")
+    }
+}
+
+impl EndpointSecret {
+    /// From 32 bytes that nobody else knows.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    fn reset_key(&self) -> ring::hmac::Key {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &self.0);
+        ring::hmac::Key::new(
+            ring::hmac::HMAC_SHA256,
+            ring::hmac::sign(&key, b"stateless reset").as_ref(),
+        )
+    }
+
+    fn token_key(&self) -> ring::hkdf::Prk {
+        ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, b"address token").extract(&self.0)
+    }
+
+    /// Connection IDs carry a check, so that packets of strangers are dropped and not answered with a reset.
+    fn connection_id_key(&self) -> u64 {
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &self.0);
+        let tag = ring::hmac::sign(&key, b"connection id");
+        tag.as_ref()
+            .first_chunk()
+            .map_or(0, |first| u64::from_be_bytes(*first))
+    }
+}
+
 /// A QUIC endpoint on `socket` that accepts sessions.
 ///
 /// # Errors
@@ -149,15 +192,20 @@ pub fn server(
     socket: UdpSocket,
     tls: rustls::ServerConfig,
     limits: &QuicLimits,
+    secret: &EndpointSecret,
 ) -> Result<quinn::Endpoint, EndpointError> {
     let address = socket
         .local_addr()
         .unwrap_or_else(|_unbound| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-    let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    let crypto = Arc::new(QuicServerConfig::try_from(tls)?);
+    let mut config = quinn::ServerConfig::new(crypto, Arc::new(secret.token_key()));
     config.transport_config(Arc::new(limits.transport_config()));
     // A moved address would hash to another thread's socket.
     config.migration(false);
-    endpoint(socket, Some(config), address)
+    let mut shared = quinn::EndpointConfig::new(Arc::new(secret.reset_key()));
+    let cid_key = secret.connection_id_key();
+    shared.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
+    endpoint(socket, shared, Some(config), address)
 }
 
 /// A QUIC endpoint for dialling only.
@@ -168,23 +216,18 @@ pub fn client() -> Result<quinn::Endpoint, EndpointError> {
     let any = SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0));
     let socket = bind(any, PortSharing::Alone)
         .or_else(|_no_ipv6| bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)), PortSharing::Alone))?;
-    endpoint(socket, None, any)
+    endpoint(socket, quinn::EndpointConfig::default(), None, any)
 }
 
 fn endpoint(
     socket: UdpSocket,
+    shared: quinn::EndpointConfig,
     config: Option<quinn::ServerConfig>,
     address: SocketAddr,
 ) -> Result<quinn::Endpoint, EndpointError> {
     let fail = |source| EndpointError::Bind { address, source };
     socket.set_nonblocking(true).map_err(fail)?;
-    quinn::Endpoint::new(
-        quinn::EndpointConfig::default(),
-        config,
-        socket,
-        Arc::new(quinn::TokioRuntime),
-    )
-    .map_err(fail)
+    quinn::Endpoint::new(shared, config, socket, Arc::new(quinn::TokioRuntime)).map_err(fail)
 }
 
 /// Why a connection did not become a session.

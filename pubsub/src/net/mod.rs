@@ -22,8 +22,8 @@ pub use clock::Clock;
 pub use discovery::{NamespaceChange, NamespaceReader, TrackEvent, TrackOffer, TrackOffers};
 pub use driver::{Driver, SessionEnd};
 pub use endpoint::{
-    ALPN_H3, AcceptError, Accepted, DialError, Dialer, EndpointError, PortSharing, QuicLimits, accept, bind,
-    client, server,
+    ALPN_H3, AcceptError, Accepted, DialError, Dialer, EndpointError, EndpointSecret, PortSharing,
+    QuicLimits, accept, bind, client, server,
 };
 pub use ingest::{FillSink, Sink};
 pub use publisher::{

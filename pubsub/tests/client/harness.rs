@@ -81,7 +81,13 @@ pub(crate) async fn open(wire: Wire, clock: Clock) -> ((Client, Driver), (Client
     let limits = QuicLimits::default();
     let socket = net::bind(SocketAddr::from(([127, 0, 0, 1], 0)), PortSharing::Alone).expect("a port");
     let address = socket.local_addr().expect("bound");
-    let server = net::server(socket, server_tls(certificate.clone(), key), &limits).expect("an endpoint");
+    let server = net::server(
+        socket,
+        server_tls(certificate.clone(), key),
+        &limits,
+        &net::EndpointSecret::new([7; 32]),
+    )
+    .expect("an endpoint");
     let options = ConnectOptions {
         clock,
         ..ConnectOptions::default()

@@ -118,6 +118,7 @@ impl Node {
                 shared: shared.clone(),
                 stop: stop.clone(),
                 tls: parts.tls.clone(),
+                secret: parts.secret.clone(),
             };
             if index == 0 {
                 match shard.endpoint(socket) {

@@ -9,6 +9,7 @@ use headwater_certs::{
     CertificateFiles, CertificateHash, FilesError, Fingerprint, KeyError, NodeKey, Resolver, Rotation,
     RotationError, StateDir, StateError, Step,
 };
+use headwater_pubsub::net::EndpointSecret;
 use rustls::sign::CertifiedKey;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -79,6 +80,16 @@ impl Identity {
             Self::Files(_) => None,
             Self::Own { key, .. } => Some(key.fingerprint()),
         }
+    }
+
+    /// What the node's endpoints have in common; kept over a restart if the key is our own.
+    pub(super) fn endpoint_secret(&self) -> Result<EndpointSecret, KeyError> {
+        let key = match self {
+            // The operator's key may sit in a module that does not give it away: one life's secret must do.
+            Self::Files(_) => &NodeKey::generate()?,
+            Self::Own { key, .. } => key,
+        };
+        Ok(EndpointSecret::new(key.secret("quic endpoint")))
     }
 
     pub(super) fn hashes(&self) -> Vec<CertificateHash> {

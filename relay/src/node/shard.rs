@@ -2,7 +2,7 @@
 
 use std::{net::UdpSocket, sync::Arc};
 
-use headwater_pubsub::net::{EndpointError, QuicLimits};
+use headwater_pubsub::net::{EndpointError, EndpointSecret, QuicLimits};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -14,6 +14,7 @@ pub(super) struct Shard {
     pub(super) shared: Arc<Shared>,
     pub(super) stop: CancellationToken,
     pub(super) tls: rustls::ServerConfig,
+    pub(super) secret: EndpointSecret,
 }
 
 /// A shard on a thread of its own.
@@ -32,7 +33,7 @@ impl Thread {
 impl Shard {
     pub(super) fn endpoint(&self, socket: UdpSocket) -> Result<quinn::Endpoint, EndpointError> {
         let limits = quic_limits(&self.shared.config);
-        headwater_pubsub::net::server(socket, self.tls.clone(), &limits)
+        headwater_pubsub::net::server(socket, self.tls.clone(), &limits, &self.secret)
     }
 
     /// Accept and serve sessions until told to stop.

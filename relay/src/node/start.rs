@@ -7,7 +7,7 @@ use std::{
 
 use headwater_certs::{Resolver, StateDir, StateError};
 use headwater_pubsub::{
-    net::{ALPN_H3, EndpointError, PortSharing, bind as bind_udp},
+    net::{ALPN_H3, EndpointError, EndpointSecret, PortSharing, bind as bind_udp},
     wire::Version,
 };
 use tokio::{net::TcpListener, task::JoinSet};
@@ -58,6 +58,7 @@ pub(super) struct Parts {
     pub(super) identity: Identity,
     pub(super) resolver: Arc<Resolver>,
     pub(super) tls: rustls::ServerConfig,
+    pub(super) secret: EndpointSecret,
     pub(super) hashes: Arc<PublishedHashes>,
 }
 
@@ -92,6 +93,7 @@ pub(super) async fn bind(config: Config) -> Result<Node, StartError> {
     };
     let now = std::time::SystemTime::now();
     let (identity, certified) = Identity::open(&config, now)?;
+    let secret = identity.endpoint_secret().map_err(IdentityError::from)?;
     let resolver = Resolver::new(certified);
     let alpn = [Version::default().alpn().as_bytes(), ALPN_H3.as_bytes()];
     let mut tls = headwater_certs::server_config(resolver.clone(), &alpn);
@@ -118,6 +120,7 @@ pub(super) async fn bind(config: Config) -> Result<Node, StartError> {
             identity,
             resolver,
             tls,
+            secret,
             hashes,
         },
     })
