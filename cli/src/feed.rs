@@ -240,9 +240,12 @@ impl Feed {
             ));
         };
         let subscriber = client.subscribe(self.track.clone(), options.clone()).await?;
+        tracing::debug!(track = %self.track, ?next, largest = ?subscriber.largest(), "resuming");
         let Some(largest) = subscriber.largest() else {
-            self.next = None;
-            return Ok(Reading::new(subscriber, None));
+            // The relay does not know yet; the first object will tell.
+            let mut reading = Reading::new(subscriber, None);
+            reading.unknown = Some(client.clone());
+            return Ok(reading);
         };
         if started_over(next, largest) {
             drop(subscriber);
@@ -255,23 +258,35 @@ impl Feed {
         if largest < next {
             return Ok(Reading::new(subscriber, None));
         }
-        let last = FetchEnd::Object(largest);
-        match client
+        let past = self.missed(client, next, largest).await;
+        Ok(Reading::new(subscriber, past))
+    }
+
+    /// What was published from `next` to `last` while there was no session.
+    async fn missed(&self, client: &Client, next: Location, last: Location) -> Option<FetchReader> {
+        let last = FetchEnd::Object(last);
+        let fetched = client
             .fetch(self.track.clone(), next, last, FetchOptions::default())
-            .await
-        {
-            Ok(past) => Ok(Reading::new(subscriber, Some(past))),
-            // The past may be gone; the present goes on.
-            Err(failed) if failed.code().is_some() => {
-                tracing::info!(track = %self.track, %failed, "what was missed cannot be fetched");
-                Ok(Reading::new(subscriber, None))
-            }
-            Err(failed) => Err(failed),
-        }
+            .await;
+        // The past may be gone; the present goes on.
+        let gone =
+            |failed: &RequestFailed| tracing::info!(track = %self.track, %failed, "what was missed is gone");
+        fetched.inspect_err(gone).ok()
     }
 
     async fn read(&mut self, mut reading: Reading, out: &Output) -> Result<End, Gone> {
         while let Some(object) = reading.next().await {
+            if let Some(client) = reading.unknown.take()
+                && let Some(next) = self.next
+            {
+                if started_over(next, object.location) {
+                    self.next = None;
+                } else if object.location > next {
+                    reading.past = self.missed(&client, next, object.location).await;
+                    reading.early.push_front(object);
+                    continue;
+                }
+            }
             if self.next.is_some_and(|next| object.location < next) {
                 continue;
             }
@@ -309,6 +324,8 @@ struct Reading {
     /// Live objects that came while the past was read: they must leave the transport, or the past could not arrive.
     early: VecDeque<ReceivedObject>,
     early_bytes: usize,
+    /// Where to fetch what was missed, once the first object shows where the present is.
+    unknown: Option<Client>,
 }
 
 impl Reading {
@@ -318,6 +335,7 @@ impl Reading {
             past,
             early: VecDeque::new(),
             early_bytes: 0,
+            unknown: None,
         }
     }
 
@@ -329,7 +347,11 @@ impl Reading {
                 biased;
                 object = past.next() => match object {
                     Ok(Some(object)) => return Some(object),
-                    Ok(None) | Err(_) => self.past = None,
+                    Ok(None) => self.past = None,
+                    Err(cut) => {
+                        tracing::info!(%cut, "not all of what was missed has come");
+                        self.past = None;
+                    }
                 },
                 object = self.live.next(), if !live_over => match object {
                     Some(object) => {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_pubsub::net::{Clock, PublishedTrack, RequestFailed};
+use headwater_pubsub::net::{Clock, PublishedTrack, RequestEnd, RequestFailed};
 use headwater_pubsub::wire::RequestErrorCode;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
 use tokio::task::JoinSet;
@@ -273,10 +273,13 @@ pub(super) async fn serve(
                     link.target().place()
                 ));
                 tokio::select! {
-                    end = publication.ended() => {
-                        tracing::info!(?end, "the relay wants the namespace no more");
-                        tokio::time::sleep(RETRY).await;
-                    }
+                    end = publication.ended() => match end {
+                        RequestEnd::Session => link.lost(&mut session, console).await,
+                        end => {
+                            tracing::info!(?end, "the relay wants the namespace no more");
+                            tokio::time::sleep(RETRY).await;
+                        }
+                    },
                     () = link.lost(&mut session, console) => {}
                     () = ending.cancelled() => {
                         // Somebody who reads too slowly does not keep us.
