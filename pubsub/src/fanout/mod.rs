@@ -36,6 +36,16 @@ const SETTLE: Time = Time::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamKey(u64);
 
+/// Whether streams may be opened, as far as the caller knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamCredit {
+    /// At least one.
+    #[default]
+    Available,
+    /// None: what needs a new stream stays in the cache, and counts as behind.
+    Exhausted,
+}
+
 /// A stream to be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Open {

@@ -16,7 +16,7 @@ pub use options::{SubscribeError, SubscribeOptions, SubscriptionUpdate};
 use super::cursor::{Cursor, Terms};
 use super::filter::Range;
 use super::timers::Timers;
-use super::{StreamKey, Transmit};
+use super::{StreamCredit, StreamKey, Transmit};
 use crate::track::{Lane, LaneKey, State, Time, Track};
 use crate::wire::{GroupOrder, Location, PublishDoneCode, StreamCode};
 
@@ -68,6 +68,7 @@ pub struct Subscription {
     opened: u64,
     next_stream: u64,
     any_reset: bool,
+    credit: StreamCredit,
     scratch: BytesMut,
 }
 
@@ -116,6 +117,7 @@ impl Subscription {
             opened: 0,
             next_stream: 0,
             any_reset: false,
+            credit: StreamCredit::default(),
             scratch: BytesMut::new(),
         })
     }
@@ -194,6 +196,16 @@ impl Subscription {
             }
             _ => {}
         }
+    }
+
+    /// Whether [`Self::poll`] may open streams from now on. Those that are open go on in any case.
+    pub const fn set_stream_credit(&mut self, credit: StreamCredit) {
+        self.credit = credit;
+    }
+
+    /// Whether a stream that ended by FIN will be reset unless [`Self::acknowledged`] is called in time.
+    pub fn awaits_acknowledgement(&self, stream: StreamKey) -> bool {
+        self.unacknowledged.contains_key(&stream)
     }
 
     /// The transport takes nothing more on `stream` for now; others go on.

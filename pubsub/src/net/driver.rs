@@ -94,6 +94,8 @@ impl Driver {
             }
             self.open_requests(&mut tasks);
             if let Err(closed) = self.step(&mut tasks).await {
+                // WebTransport can end while its connection lives.
+                shared.transport.abandon();
                 break SessionEnd::Transport(closed);
             }
         };
@@ -202,33 +204,45 @@ async fn try_open(shared: &Shared) -> Option<(SendStream, RecvStream)> {
     .await
 }
 
-/// Write the control stream until the session ends. It is never finished.
+/// Write the control stream until the session ends. It is never finished, and a peer that stops it breaks the session.
 async fn control_out(shared: Arc<Shared>) {
     let Ok(mut send) = shared.transport.open_uni().await else {
         return;
     };
     send.set_priority(CONTROL_PRIORITY);
-    let ready = shared.core().control.ready();
-    let mut chunks = vec![shared.transport.uni_prefix()];
-    loop {
-        chunks.extend(shared.core().control.take().chunks);
-        if !write_all(&mut send, &mut chunks).await {
-            return;
+    let ready = {
+        let mut core = shared.core();
+        core.control.begin_with(shared.transport.uni_prefix());
+        core.control.ready()
+    };
+    let mut chunks = Vec::new();
+    let stopped = loop {
+        shared.core().control.take(&mut chunks);
+        if let Err(failed) = write_all(&mut send, &mut chunks).await {
+            break matches!(failed, WriteFailed::Stopped(_));
         }
-        ready.notified().await;
+        tokio::select! {
+            () = ready.notified() => {}
+            code = send.stopped() => break code.is_some(),
+        }
+    };
+    if stopped {
+        shared.act(|core, _| {
+            core.session
+                .close(SessionCode::PROTOCOL_VIOLATION, "control stream stopped");
+        });
     }
+    // Held until the connection is gone: an end of the stream would break the session for the peer.
+    shared.transport.closed().await;
 }
 
-/// Write everything; false if the stream is gone.
-async fn write_all(send: &mut SendStream, chunks: &mut Vec<Bytes>) -> bool {
-    chunks.retain(|chunk| !chunk.is_empty());
+/// Write everything.
+async fn write_all(send: &mut SendStream, chunks: &mut Vec<Bytes>) -> Result<(), WriteFailed> {
     while !chunks.is_empty() {
-        match poll_fn(|cx| send.poll_write(cx, chunks)).await {
-            Ok(_) => chunks.retain(|chunk| !chunk.is_empty()),
-            Err(_) => return false,
-        }
+        poll_fn(|cx| send.poll_write(cx, chunks)).await?;
+        chunks.retain(|chunk| !chunk.is_empty());
     }
-    true
+    Ok(())
 }
 
 async fn request(shared: Arc<Shared>, key: RequestKey, send: SendStream, recv: RecvStream) {
@@ -244,28 +258,30 @@ async fn request_with(
     prefix: Bytes,
 ) {
     send.set_priority(REQUEST_PRIORITY);
-    let mut chunks = vec![prefix];
+    let mut chunks: Vec<Bytes> = Vec::new();
     let mut sending = Sending::Open;
     let mut receiving = true;
-    let Some(ready) = shared
-        .core()
-        .requests
-        .get(&key)
-        .map(super::session::Outbox::ready)
-    else {
-        return;
+    let ready = {
+        let mut core = shared.core();
+        let Some(outbox) = core.requests.get_mut(&key) else {
+            return;
+        };
+        outbox.begin_with(prefix);
+        outbox.ready()
     };
     while receiving || sending != Sending::Done {
+        if sending == Sending::Done {
+            chunks.clear();
+        }
+        chunks.retain(|chunk| !chunk.is_empty());
         let Some(work) = shared
             .core()
             .requests
             .get_mut(&key)
-            .map(super::session::Outbox::take)
+            .map(|outbox| outbox.take(&mut chunks))
         else {
             return;
         };
-        chunks.extend(work.chunks);
-        chunks.retain(|chunk| !chunk.is_empty());
         if let Some(code) = work.stop
             && receiving
         {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     session::{AliasState, RequestKey},
-    track::{Fill, Source, SourceError, SubgroupWriter},
+    track::{Fill, Malformed, Source, SourceError, SubgroupWriter},
     wire::{
         DecodeError, GroupOrder, SessionCode, StreamCode,
         data::{
@@ -26,8 +26,10 @@ use super::reader::{Assembler, ReceivedObject};
 
 /// How long a data stream may wait for the control message that makes its alias or Request ID known.
 const UNKNOWN_PATIENCE: Duration = Duration::from_secs(3);
-/// How long a stream may take to say what it is.
+/// How long a stream may take to say what it is and whose.
 const HEADER_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes read of a stream before it is known whose it is; the rest stays under flow control.
+const FIRST_READ: usize = 512;
 
 /// Where the objects of a subscription go.
 #[derive(Clone, Debug)]
@@ -52,7 +54,7 @@ enum Fault {
     /// The bytes break the protocol: the session ends.
     Session(DecodeError),
     /// The objects break the rules of tracks: the subscription ends.
-    Track(RequestKey, SourceError),
+    Track(RequestKey, Malformed),
     /// Nobody wants the stream.
     Unwanted(StreamCode),
     /// The connection is gone.
@@ -65,18 +67,64 @@ impl From<DecodeError> for Fault {
     }
 }
 
+impl Fault {
+    /// What a track says of the bytes of one of its sources.
+    fn source(key: RequestKey, error: SourceError) -> Self {
+        match error {
+            SourceError::Malformed(malformed) => Self::Track(key, malformed),
+            SourceError::Session(error) => Self::Session(error),
+            // Our limit, not the track's fault: the others of its objects go on.
+            _ => Self::Unwanted(StreamCode::EXCESSIVE_LOAD),
+        }
+    }
+}
+
+/// What a stream turned out to be.
+enum Opening {
+    Control(Bytes),
+    Subgroup(SubgroupReader, SubgroupHeader),
+    /// With everything that was read so far: the header comes before anything that depends on the group order.
+    Fetch {
+        seen: Vec<Bytes>,
+        request_id: u64,
+    },
+    Padding,
+    /// It ended before it said so.
+    Nothing,
+}
+
+impl Opening {
+    /// Bytes that are kept while its owner is not known.
+    fn held(&self) -> usize {
+        match self {
+            Self::Fetch { seen, .. } => seen.iter().map(Bytes::len).sum(),
+            Self::Subgroup(..) => FIRST_READ,
+            Self::Control(_) | Self::Padding | Self::Nothing => 0,
+        }
+    }
+}
+
 /// Read one unidirectional stream of the peer to its end.
 pub(crate) async fn uni(handle: SessionHandle, handler: Arc<dyn Handler>, mut stream: RecvStream) {
-    let result = match tokio::time::timeout(HEADER_PATIENCE, identify(&mut stream)).await {
-        Ok(Ok(Some((kind, bytes)))) => match kind {
-            StreamType::Control => control(&handle, &mut stream, bytes).await,
-            StreamType::Subgroup(_) => subgroup(&handle, &mut stream, bytes).await,
-            StreamType::Fetch => fetch(&handle, &*handler, &mut stream, bytes).await,
-            StreamType::Padding => discard(&mut stream).await,
-        },
-        Ok(Ok(None)) => Ok(()),
-        Ok(Err(error)) => Err(Fault::Session(error)),
-        Err(_elapsed) => Err(Fault::Unwanted(StreamCode::CANCELLED)),
+    let opening = tokio::time::timeout(HEADER_PATIENCE, open(&handle, &mut stream))
+        .await
+        .unwrap_or(Err(Fault::Unwanted(StreamCode::CANCELLED)));
+    let result = match opening {
+        Ok(opening) => {
+            let held = opening.held();
+            match opening {
+                Opening::Control(bytes) => control(&handle, &mut stream, bytes).await,
+                Opening::Subgroup(reader, header) => {
+                    subgroup(&handle, &mut stream, reader, header, held).await
+                }
+                Opening::Fetch { seen, request_id } => {
+                    fetch(&handle, &*handler, &mut stream, seen, request_id, held).await
+                }
+                Opening::Padding => discard(&mut stream).await,
+                Opening::Nothing => Ok(()),
+            }
+        }
+        Err(fault) => Err(fault),
     };
     match result {
         Ok(()) | Err(Fault::Closed) => {}
@@ -84,7 +132,7 @@ pub(crate) async fn uni(handle: SessionHandle, handler: Arc<dyn Handler>, mut st
             handle.close(error.code(), &error.to_string());
         }
         Err(Fault::Track(key, malformed)) => {
-            stream.stop(StreamCode::CANCELLED);
+            stream.stop(StreamCode::MALFORMED_TRACK);
             handler.data(
                 &handle,
                 DataEvent::Malformed {
@@ -97,21 +145,75 @@ pub(crate) async fn uni(handle: SessionHandle, handler: Arc<dyn Handler>, mut st
     }
 }
 
-/// Read until the stream's type is known; `None` if it ended before.
-async fn identify(stream: &mut RecvStream) -> Result<Option<(StreamType, Bytes)>, DecodeError> {
+/// Read until it is known what the stream is and whose.
+async fn open(handle: &SessionHandle, stream: &mut RecvStream) -> Result<Opening, Fault> {
     let mut head = bytes::BytesMut::new();
-    loop {
-        let Read::Data(bytes) = stream.read().await else {
-            return Ok(None);
+    let (kind, bytes) = loop {
+        let Read::Data(bytes) = stream.read_up_to(FIRST_READ).await else {
+            return Ok(Opening::Nothing);
         };
         if head.is_empty()
             && let Some((kind, _)) = StreamType::decode(&bytes)?
         {
-            return Ok(Some((kind, bytes)));
+            break (kind, bytes);
         }
         head.extend_from_slice(&bytes);
         if let Some((kind, _)) = StreamType::decode(&head)? {
-            return Ok(Some((kind, head.freeze())));
+            break (kind, head.freeze());
+        }
+    };
+    match kind {
+        StreamType::Control => Ok(Opening::Control(bytes)),
+        StreamType::Padding => Ok(Opening::Padding),
+        StreamType::Subgroup(_) => open_subgroup(handle, stream, bytes).await,
+        StreamType::Fetch => open_fetch(handle, stream, bytes).await,
+    }
+}
+
+async fn open_subgroup(
+    handle: &SessionHandle,
+    stream: &mut RecvStream,
+    bytes: Bytes,
+) -> Result<Opening, Fault> {
+    let mut reader = SubgroupReader::new(handle.transport().version());
+    reader.push(bytes);
+    loop {
+        match reader.poll()? {
+            Some(SubgroupEvent::Header(header)) => return Ok(Opening::Subgroup(reader, header)),
+            Some(_) => return Err(Fault::Unwanted(StreamCode::INTERNAL_ERROR)),
+            None => match stream.read_up_to(FIRST_READ).await {
+                Read::Data(bytes) => reader.push(bytes),
+                Read::Fin => {
+                    reader.finish()?;
+                    return Ok(Opening::Nothing);
+                }
+                Read::Reset(_) => return Ok(Opening::Nothing),
+                Read::Closed => return Err(Fault::Closed),
+            },
+        }
+    }
+}
+
+async fn open_fetch(handle: &SessionHandle, stream: &mut RecvStream, bytes: Bytes) -> Result<Opening, Fault> {
+    let mut probe = FetchReader::new(handle.transport().version(), GroupOrder::Ascending);
+    let mut seen = vec![bytes.clone()];
+    probe.push(bytes);
+    loop {
+        match probe.poll()? {
+            Some(FetchEvent::Header { request_id }) => return Ok(Opening::Fetch { seen, request_id }),
+            Some(_) => return Err(Fault::Unwanted(StreamCode::INTERNAL_ERROR)),
+            None => match stream.read_up_to(FIRST_READ).await {
+                Read::Data(bytes) => {
+                    seen.push(bytes.clone());
+                    probe.push(bytes);
+                }
+                Read::Fin => {
+                    probe.finish()?;
+                    return Ok(Opening::Nothing);
+                }
+                Read::Reset(_) => return Ok(Opening::Nothing),
+                Read::Closed => return Err(Fault::Closed),
+            },
         }
     }
 }
@@ -142,11 +244,16 @@ async fn discard(stream: &mut RecvStream) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Wait for `find` to know the answer, as long as patience lasts.
+/// Wait for `find` to know the answer, as long as patience lasts and there is room for the `held` bytes of the stream.
 async fn wait_for<T>(
     handle: &SessionHandle,
+    held: usize,
     mut find: impl FnMut() -> Result<Option<T>, Fault>,
 ) -> Result<T, Fault> {
+    if let Some(found) = find()? {
+        return Ok(found);
+    }
+    let _held = Held::new(handle, held)?;
     let search = async {
         loop {
             let changed = handle.shared.routes.notified();
@@ -163,6 +270,28 @@ async fn wait_for<T>(
         .unwrap_or(Err(Fault::Unwanted(StreamCode::CANCELLED)))
 }
 
+/// Counts bytes as waiting while it lives.
+struct Held<'a> {
+    handle: &'a SessionHandle,
+    bytes: usize,
+}
+
+impl<'a> Held<'a> {
+    fn new(handle: &'a SessionHandle, bytes: usize) -> Result<Self, Fault> {
+        if handle.shared.core().hold(bytes) {
+            Ok(Self { handle, bytes })
+        } else {
+            Err(Fault::Unwanted(StreamCode::EXCESSIVE_LOAD))
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.handle.shared.core().let_go(self.bytes);
+    }
+}
+
 fn find_sink(handle: &SessionHandle, alias: u64) -> Result<Option<(RequestKey, Sink)>, Fault> {
     let core = handle.shared.core();
     match core.session.alias(alias) {
@@ -172,31 +301,20 @@ fn find_sink(handle: &SessionHandle, alias: u64) -> Result<Option<(RequestKey, S
     }
 }
 
-async fn subgroup(handle: &SessionHandle, stream: &mut RecvStream, bytes: Bytes) -> Result<(), Fault> {
-    let mut reader = SubgroupReader::new(handle.transport().version());
-    reader.push(bytes);
-    let header = loop {
-        match reader.poll()? {
-            Some(SubgroupEvent::Header(header)) => break header,
-            Some(_) => return Err(Fault::Unwanted(StreamCode::INTERNAL_ERROR)),
-            None => match stream.read().await {
-                Read::Data(bytes) => reader.push(bytes),
-                Read::Fin => {
-                    reader.finish()?;
-                    return Ok(());
-                }
-                Read::Reset(_) => return Ok(()),
-                Read::Closed => return Err(Fault::Closed),
-            },
-        }
-    };
-    let (key, sink) = wait_for(handle, || find_sink(handle, header.track_alias)).await?;
+async fn subgroup(
+    handle: &SessionHandle,
+    stream: &mut RecvStream,
+    reader: SubgroupReader,
+    header: SubgroupHeader,
+    held: usize,
+) -> Result<(), Fault> {
+    let (key, sink) = wait_for(handle, held, || find_sink(handle, header.track_alias)).await?;
     let _counted = Counted::new(handle, key);
     match sink {
         Sink::Track(source) => {
             let into = source
                 .subgroup(handle.now(), &header)
-                .map_err(|malformed| Fault::Track(key, malformed))?;
+                .map_err(|error| Fault::source(key, error))?;
             subgroup_into_track(handle, stream, reader, key, into).await
         }
         Sink::Reader(queue) => subgroup_into_reader(stream, reader, header, queue).await,
@@ -244,15 +362,13 @@ async fn subgroup_into_track(
                 }
                 SubgroupEvent::Payload(bytes) => into.payload(now, bytes),
             }
-            .map_err(|malformed| Fault::Track(key, malformed))?;
+            .map_err(|error| Fault::source(key, error))?;
         }
         match stream.read().await {
             Read::Data(bytes) => reader.push(bytes),
             Read::Fin => {
                 reader.finish()?;
-                return into
-                    .fin(handle.now())
-                    .map_err(|malformed| Fault::Track(key, malformed));
+                return into.fin(handle.now()).map_err(|error| Fault::source(key, error));
             }
             Read::Reset(code) => {
                 into.reset(handle.now(), code);
@@ -304,31 +420,11 @@ async fn fetch(
     handle: &SessionHandle,
     handler: &dyn Handler,
     stream: &mut RecvStream,
-    bytes: Bytes,
+    seen: Vec<Bytes>,
+    request_id: u64,
+    held: usize,
 ) -> Result<(), Fault> {
-    // The Request ID comes before anything that depends on the group order.
-    let mut probe = FetchReader::new(handle.transport().version(), GroupOrder::Ascending);
-    let mut seen = vec![bytes.clone()];
-    probe.push(bytes);
-    let request_id = loop {
-        match probe.poll()? {
-            Some(FetchEvent::Header { request_id }) => break request_id,
-            Some(_) => return Err(Fault::Unwanted(StreamCode::INTERNAL_ERROR)),
-            None => match stream.read().await {
-                Read::Data(bytes) => {
-                    seen.push(bytes.clone());
-                    probe.push(bytes);
-                }
-                Read::Fin => {
-                    probe.finish()?;
-                    return Ok(());
-                }
-                Read::Reset(_) => return Ok(()),
-                Read::Closed => return Err(Fault::Closed),
-            },
-        }
-    };
-    let (key, sink) = wait_for(handle, || {
+    let (key, sink) = wait_for(handle, held, || {
         let mut core = handle.shared.core();
         let key = core.session.fetch_key(request_id);
         Ok(key.and_then(|key| core.fills.remove(&key).map(|sink| (key, sink))))
@@ -345,6 +441,12 @@ async fn fetch(
         result = into.fin(handle).await.map(|()| true);
     }
     handle.act(|session, _| session.fetch_done(key));
+    if let Err(Fault::Track(key, malformed)) = &result {
+        let (key, reason) = (*key, malformed.to_string());
+        handler.data(handle, DataEvent::Malformed { key, reason });
+        stream.stop(StreamCode::MALFORMED_TRACK);
+        return Ok(());
+    }
     let complete = matches!(result, Ok(true));
     handler.data(handle, DataEvent::FillEnded { key, complete });
     result.map(|_| ())
@@ -374,7 +476,7 @@ impl FetchInto {
                         Ok(())
                     }
                 };
-                taken.map_err(|malformed| Fault::Track(*key, malformed))
+                taken.map_err(|error| Fault::source(*key, error))
             }
             Self::Reader(assembler, queue) => {
                 if let Some(object) = assembler.fetch_event(event)
@@ -392,7 +494,7 @@ impl FetchInto {
         let Self::Track(key, fill) = self else {
             return Ok(());
         };
-        let end = wait_for(handle, || Ok(handle.shared.core().take_fetch_end(key))).await?;
+        let end = wait_for(handle, 0, || Ok(handle.shared.core().take_fetch_end(key))).await?;
         fill.fin(handle.now(), end.end, end.end_of_track);
         Ok(())
     }
@@ -431,14 +533,14 @@ pub(crate) fn datagram(handle: &SessionHandle, handler: &dyn Handler, bytes: Byt
     match find_sink(handle, datagram.track_alias) {
         Ok(Some((key, Sink::Track(source)))) => {
             handle.shared.received.add(1, datagram.payload.len() as u64);
-            if let Err(malformed) = source.datagram(handle.now(), &datagram) {
-                handler.data(
-                    handle,
-                    DataEvent::Malformed {
-                        key,
-                        reason: malformed.to_string(),
-                    },
-                );
+            match source.datagram(handle.now(), &datagram) {
+                Ok(()) => {}
+                Err(SourceError::Malformed(malformed)) => {
+                    let reason = malformed.to_string();
+                    handler.data(handle, DataEvent::Malformed { key, reason });
+                }
+                Err(SourceError::Session(error)) => handle.close(error.code(), &error.to_string()),
+                Err(error) => debug!(%error, "datagram dropped"),
             }
         }
         Ok(Some((_, Sink::Reader(queue)))) => {

@@ -2,7 +2,7 @@
 //! applications and relays hold.
 //!
 //! Calls on a [`SessionHandle`] act on the state machine at once and leave bytes in bounded queues; the driver's tasks write
-//! them. Events come back through the [`Handler`], always from the driver's task and never from within a call.
+//! them. Events come back through the [`Handler`], always from the session's tasks and never from within a call.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -30,7 +30,8 @@ use crate::{
 /// Most bytes that may wait for one request stream. A peer that does not read its answers loses the request.
 const MAX_OUTBOX: usize = 1 << 20;
 
-/// Who decides: told of everything that happens on a session. Called from the session's driver, one call at a time.
+/// Who decides: told of everything that happens on a session. Called from the session's tasks without any lock of the session;
+/// events of the control plane come one at a time and in order.
 pub trait Handler: Send + Sync + 'static {
     /// Something happened on the control plane.
     fn event(&self, session: &SessionHandle, event: Event);
@@ -155,6 +156,11 @@ pub(crate) struct Core {
     pub(crate) close: Option<(SessionCode, String)>,
     /// The peer's control stream has come.
     pub(crate) controlled: bool,
+    /// Subscriptions that ended without ever having had a sink.
+    ended: Vec<RequestKey>,
+    /// Bytes of data streams that wait for their alias or request to become known, and how many there may be.
+    pending: usize,
+    max_pending: usize,
 }
 
 /// A subscription of ours whose objects are being received.
@@ -242,30 +248,41 @@ pub(crate) enum End {
 
 /// What the task of a stream has to do next.
 pub(crate) struct Work {
-    pub(crate) chunks: Vec<Bytes>,
     pub(crate) end: Option<End>,
     pub(crate) stop: Option<StreamCode>,
 }
 
 impl Outbox {
-    fn push(&mut self, bytes: Bytes) {
-        self.bytes += bytes.len();
-        if self.bytes > MAX_OUTBOX {
-            // The peer does not read: what waits is worth nothing to it.
-            self.chunks.clear();
-            self.end = Some(End::Reset(StreamCode::EXCESSIVE_LOAD));
-        } else {
+    /// Queue bytes; false if there is no room for them.
+    fn push(&mut self, bytes: Bytes) -> bool {
+        let room = self.bytes + bytes.len() <= MAX_OUTBOX;
+        if room {
+            self.bytes += bytes.len();
             self.chunks.push_back(bytes);
         }
         self.ready.notify_one();
+        room
     }
 
-    /// Everything there is to do; the queue is empty afterwards.
-    pub(crate) fn take(&mut self) -> Work {
-        self.bytes = 0;
+    /// Put what opens the stream before everything else.
+    pub(crate) fn begin_with(&mut self, prefix: Bytes) {
+        if !prefix.is_empty() {
+            self.chunks.push_front(prefix);
+        }
+    }
+
+    /// What there is to do. The queue is emptied into `chunks` once those are written: what the transport does not take stays
+    /// here, where it is counted. The end is told when nothing is left before it.
+    pub(crate) fn take(&mut self, chunks: &mut Vec<Bytes>) -> Work {
+        if chunks.is_empty() {
+            self.bytes = 0;
+            chunks.extend(self.chunks.drain(..));
+        }
         Work {
-            chunks: self.chunks.drain(..).collect(),
-            end: self.end,
+            end: match self.end {
+                Some(End::Finish) if !self.chunks.is_empty() => None,
+                end => end,
+            },
             stop: self.stop.take(),
         }
     }
@@ -277,7 +294,7 @@ impl Outbox {
 }
 
 impl Shared {
-    pub(crate) fn new(transport: Transport, clock: Clock, session: Session) -> Arc<Self> {
+    pub(crate) fn new(transport: Transport, clock: Clock, session: Session, max_pending: usize) -> Arc<Self> {
         let shared = Arc::new(Self {
             transport,
             clock,
@@ -291,6 +308,9 @@ impl Shared {
                 fetch_ends: HashMap::new(),
                 close: None,
                 controlled: false,
+                ended: Vec::new(),
+                pending: 0,
+                max_pending,
             }),
             driver: Notify::new(),
             routes: Notify::new(),
@@ -327,18 +347,25 @@ impl Core {
     fn flush(&mut self) {
         while let Some(transmit) = self.session.poll_transmit() {
             match transmit {
-                Transmit::Control(bytes) => self.control.push(bytes),
+                Transmit::Control(bytes) => {
+                    // SETUP and one GOAWAY always fit.
+                    let _fits = self.control.push(bytes);
+                }
                 Transmit::Open {
                     key,
                     bytes,
                     if_credit,
                 } => {
-                    self.requests.entry(key).or_default().push(bytes);
+                    // The first message always fits.
+                    let _fits = self.requests.entry(key).or_default().push(bytes);
                     self.opens.push_back(Open { key, if_credit });
                 }
                 Transmit::Write { key, bytes } => {
-                    if let Some(outbox) = self.requests.get_mut(&key) {
-                        outbox.push(bytes);
+                    if let Some(outbox) = self.requests.get_mut(&key)
+                        && !outbox.push(bytes)
+                    {
+                        // The peer does not read its answers: it loses the request.
+                        self.session.recv_stop(key, StreamCode::EXCESSIVE_LOAD);
                     }
                 }
                 Transmit::Finish { key } => self.end(key, End::Finish),
@@ -390,7 +417,21 @@ impl Core {
         over.iter().for_each(|key| {
             self.receptions.remove(key);
         });
-        over
+        over.into_iter().chain(self.ended.drain(..)).collect()
+    }
+
+    /// Count bytes of a stream that has to wait; false if there is no room for them.
+    pub(crate) fn hold(&mut self, bytes: usize) -> bool {
+        let room = self.pending + bytes <= self.max_pending;
+        if room {
+            self.pending += bytes;
+        }
+        room
+    }
+
+    /// The stream waits no more.
+    pub(crate) fn let_go(&mut self, bytes: usize) {
+        self.pending = self.pending.saturating_sub(bytes);
     }
 
     /// When to look at the receptions again.
@@ -430,7 +471,7 @@ impl SessionHandle {
         };
         let session = Session::new(clock.now(), config)?;
         Ok(Self {
-            shared: Shared::new(transport, clock, session),
+            shared: Shared::new(transport, clock, session, limits.early_bytes),
         })
     }
 
@@ -498,7 +539,7 @@ impl SessionHandle {
     }
 
     /// PUBLISH_DONE came for a subscription of ours: once the streams it counts have come and ended, or a few seconds have
-    /// passed, [`DataEvent::ReceptionEnded`] is given and the sink dropped.
+    /// passed, [`DataEvent::ReceptionEnded`] is given and the sink dropped. Without a sink that is at once.
     pub fn receive_rest(&self, key: RequestKey, streams: Option<u64>) {
         let now = self.now();
         let ending = Ending {
@@ -506,9 +547,12 @@ impl SessionHandle {
             patience: now + LATE_STREAMS,
             limit: now + OPEN_STREAMS,
         };
-        if let Some(reception) = self.shared.core().receptions.get_mut(&key) {
-            reception.ending = Some(ending);
+        let mut core = self.shared.core();
+        match core.receptions.get_mut(&key) {
+            Some(reception) => reception.ending = Some(ending),
+            None => core.ended.push(key),
         }
+        drop(core);
         self.shared.driver.notify_one();
     }
 
@@ -518,6 +562,8 @@ impl SessionHandle {
         core.receptions.remove(&key);
         core.fills.remove(&key);
         core.fetch_ends.remove(&key);
+        drop(core);
+        self.shared.routes.notify_waiters();
     }
 
     /// FETCH_OK came for a FETCH of ours: a gap before its end means that nothing exists there.

@@ -8,6 +8,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -62,13 +63,9 @@ pub struct Transport {
 }
 
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per session, and boxing would put a pointer into every call"
-)]
 enum Kind {
     Quic(quinn::Connection),
-    WebTransport(web_transport_quinn::Session),
+    WebTransport(Arc<web_transport_quinn::Session>),
 }
 
 /// Why a session's transport is gone.
@@ -169,7 +166,7 @@ impl Transport {
     /// A WebTransport session whose `WT-Protocol` chose `version`.
     pub fn web_transport(session: web_transport_quinn::Session, version: Version) -> Self {
         Self {
-            kind: Kind::WebTransport(session),
+            kind: Kind::WebTransport(Arc::new(session)),
             version,
         }
     }
@@ -283,10 +280,7 @@ impl Transport {
                 Err(error) => Err(TransportClosed::from_quic(&error, CodeSpace::Quic)),
             },
             Kind::WebTransport(session) => match session.accept_bi().await {
-                Ok((send, recv)) => Ok((
-                    SendStream(SendKind::WebTransport(send)),
-                    RecvStream::WebTransport(recv),
-                )),
+                Ok((send, recv)) => Ok((SendStream::accepted(send), RecvStream::WebTransport(recv))),
                 Err(error) => Err(TransportClosed::from_web_transport(&error)),
             },
         }
@@ -351,9 +345,21 @@ impl Transport {
     }
 }
 
-/// The sending half of a stream.
+/// The sending half of a stream. One that is dropped before [`Self::finish`] is reset: QUIC's own habit of finishing it would
+/// make a whole out of a part.
 #[derive(Debug)]
-pub(crate) struct SendStream(SendKind);
+pub(crate) struct SendStream {
+    kind: SendKind,
+    open: bool,
+}
+
+impl Drop for SendStream {
+    fn drop(&mut self) {
+        if self.open {
+            self.reset(StreamCode::SESSION_CLOSED);
+        }
+    }
+}
 
 #[derive(Debug)]
 enum SendKind {
@@ -372,7 +378,17 @@ pub(crate) enum WriteFailed {
 
 impl SendStream {
     fn opened(stream: quinn::SendStream, space: CodeSpace) -> Self {
-        Self(SendKind::Quic(stream, space))
+        Self {
+            kind: SendKind::Quic(stream, space),
+            open: true,
+        }
+    }
+
+    fn accepted(stream: web_transport_quinn::SendStream) -> Self {
+        Self {
+            kind: SendKind::WebTransport(stream),
+            open: true,
+        }
     }
 
     /// Give the transport as much of `chunks` as it takes now; written chunks are left empty. Ready with the number of chunks
@@ -382,7 +398,7 @@ impl SendStream {
         cx: &mut Context<'_>,
         chunks: &mut [Bytes],
     ) -> Poll<Result<usize, WriteFailed>> {
-        match &mut self.0 {
+        match &mut self.kind {
             SendKind::Quic(stream, space) => {
                 let space = *space;
                 pin!(stream.write_chunks(chunks))
@@ -412,7 +428,7 @@ impl SendStream {
     /// Send order among streams: higher first.
     pub(crate) fn set_priority(&self, priority: i32) {
         // A closed stream has no priority to set; its next write says so.
-        let _closed = match &self.0 {
+        let _closed = match &self.kind {
             SendKind::Quic(stream, _) => stream.set_priority(priority).is_err(),
             SendKind::WebTransport(stream) => stream.set_priority(priority).is_err(),
         };
@@ -420,7 +436,8 @@ impl SendStream {
 
     /// End the stream after what was written.
     pub(crate) fn finish(&mut self) {
-        let _closed = match &mut self.0 {
+        self.open = false;
+        let _closed = match &mut self.kind {
             SendKind::Quic(stream, _) => stream.finish().is_err(),
             SendKind::WebTransport(stream) => stream.finish().is_err(),
         };
@@ -428,7 +445,8 @@ impl SendStream {
 
     /// Abandon the stream.
     pub(crate) fn reset(&mut self, code: StreamCode) {
-        let _closed = match &mut self.0 {
+        self.open = false;
+        let _closed = match &mut self.kind {
             SendKind::Quic(stream, space) => stream.reset(space.encode(code)).is_err(),
             SendKind::WebTransport(stream) => {
                 stream.reset(u32::try_from(u64::from(code)).unwrap_or(0)).is_err()
@@ -439,7 +457,7 @@ impl SendStream {
     /// Wait until the peer has acknowledged everything including the end (`None`), or stopped the stream. Cancel-safe.
     /// Ready at once with `None` when the connection is gone.
     pub(crate) async fn stopped(&self) -> Option<StreamCode> {
-        match &self.0 {
+        match &self.kind {
             SendKind::Quic(stream, space) => stream
                 .stopped()
                 .await
@@ -452,6 +470,22 @@ impl SendStream {
                 .ok()
                 .flatten()
                 .map(|code| StreamCode::from(u64::from(code))),
+        }
+    }
+}
+
+impl SendStream {
+    /// Like [`Self::stopped`], for a stream that we opened, without borrowing it.
+    pub(crate) fn watch(&self) -> Option<impl Future<Output = ()> + Send + Sync + 'static> {
+        match &self.kind {
+            SendKind::Quic(stream, _) => {
+                let stopped = stream.stopped();
+                Some(async move {
+                    // However it ended, nothing more is to be waited for.
+                    let _gone = stopped.await.is_err();
+                })
+            }
+            SendKind::WebTransport(_) => None,
         }
     }
 }
@@ -482,14 +516,19 @@ const READ_CHUNK: usize = 64 * 1024;
 impl RecvStream {
     /// Next bytes or end of the stream. Cancel-safe.
     pub(crate) async fn read(&mut self) -> Read {
+        self.read_up_to(READ_CHUNK).await
+    }
+
+    /// The same, at most `max` bytes: what is not read counts against the peer's flow control.
+    pub(crate) async fn read_up_to(&mut self, max: usize) -> Read {
         match self {
-            Self::Quic(stream, space) => match stream.read_chunk(READ_CHUNK, true).await {
+            Self::Quic(stream, space) => match stream.read_chunk(max, true).await {
                 Ok(Some(chunk)) => Read::Data(chunk.bytes),
                 Ok(None) => Read::Fin,
                 Err(quinn::ReadError::Reset(code)) => Read::Reset(space.decode(code)),
                 Err(_) => Read::Closed,
             },
-            Self::WebTransport(stream) => match stream.read_chunk(READ_CHUNK, true).await {
+            Self::WebTransport(stream) => match stream.read_chunk(max, true).await {
                 Ok(Some(chunk)) => Read::Data(chunk.bytes),
                 Ok(None) => Read::Fin,
                 Err(web_transport_quinn::ReadError::Reset(code)) => {

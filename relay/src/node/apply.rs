@@ -10,7 +10,7 @@ use headwater_pubsub::{
     session::{FetchTarget, RequestKey, RequestRefused},
     track::{Authority, Track},
     wire::{
-        FullTrackName, GroupOrder, Parameters, PublishDoneCode, RequestErrorCode, StreamCode,
+        FullTrackName, GroupOrder, Parameters, PublishDoneCode, RequestErrorCode,
         control::{PublishDone, RequestError},
     },
 };
@@ -64,11 +64,6 @@ impl Shared {
                     let track = tracks.get(&track).cloned()?;
                     serve_subscribe(entry, key, request, &track, &parameters)
                 });
-                if let Some(entry) = state.sessions.get_mut(&request.session())
-                    && let Some(key) = entry.key(request)
-                {
-                    entry.served.insert(key, track);
-                }
             }
             Output::ServePublish {
                 request,
@@ -95,7 +90,9 @@ impl Shared {
                 forward,
                 new_group_request,
             } => {
+                let streams = self.config.limits.publisher_uni_streams;
                 with(state, request, |entry, key, tracks| {
+                    entry.handle.transport().set_max_uni_streams(streams);
                     let track = tracks.get(&id).cloned()?;
                     accept_publish(entry, key, id, &track, forward, new_group_request);
                     None
@@ -142,8 +139,18 @@ impl Shared {
                 });
                 over(state, request);
             }
-            Output::Accept { request } => tell(state, request, |session, key| {
-                session.accept_namespace_request(key)
+            Output::Accept { request } => with(state, request, |entry, key, _| {
+                if !entry.prefixes.contains_key(&key) {
+                    // PUBLISH_NAMESPACE: we will subscribe, and streams will come.
+                    let streams = self.config.limits.publisher_uni_streams;
+                    entry.handle.transport().set_max_uni_streams(streams);
+                }
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.accept_namespace_request(key)),
+                );
+                None
             }),
             Output::Reject { request, error } => {
                 self.metrics.request_error(error.code.into());
@@ -152,30 +159,10 @@ impl Shared {
                     None
                 });
             }
-            Output::ApplyUpdate { request, parameters } => with(state, request, |entry, key, tracks| {
-                apply_update(entry, key, tracks, &parameters);
+            Output::ApplyUpdate { request, parameters } => with(state, request, |entry, key, _| {
+                apply_update(entry, key, &parameters);
                 None
             }),
-            Output::AcceptUpdate { request } => {
-                with(state, request, |entry, key, _| {
-                    let prefix = entry.prefixes.get_mut(&key)?;
-                    prefix.current = prefix.asked.take()?;
-                    None
-                });
-                tell(state, request, |session, key| {
-                    session.answer_update(key, Ok(Parameters::default()))
-                });
-            }
-            Output::FailUpdate { request, error } => {
-                tell(state, request, |session, key| {
-                    session.answer_update(key, Err(error))
-                });
-                with(state, request, |entry, key, _| {
-                    entry.handle.stop_sending(key, StreamCode::CANCELLED);
-                    None
-                });
-                over(state, request);
-            }
             Output::EndSubscription {
                 request,
                 code,
@@ -193,7 +180,7 @@ impl Shared {
         }
     }
 
-    /// Holes of fetches and what namespace subscriptions are told.
+    /// Updates, holes of fetches, and what namespace subscriptions are told.
     fn apply_detail(&self, state: &mut State, output: Output) {
         match output {
             Output::ResetFetch { request, code } => with(state, request, |entry, key, _| {
@@ -248,6 +235,29 @@ impl Shared {
                 );
                 None
             }),
+            Output::AcceptUpdate { request } => {
+                with(state, request, |entry, key, _| {
+                    let prefix = entry.prefixes.get_mut(&key)?;
+                    prefix.current = prefix.asked.take()?;
+                    None
+                });
+                tell(state, request, |session, key| {
+                    session.answer_update(key, Ok(Parameters::default()))
+                });
+            }
+            Output::FailUpdate { request, error } => {
+                let reason = error.reason.clone();
+                tell(state, request, |session, key| {
+                    session.answer_update(key, Err(error))
+                });
+                with(state, request, |entry, key, _| {
+                    entry
+                        .handle
+                        .end_subscription(key, PublishDoneCode::UPDATE_FAILED, &reason);
+                    None
+                });
+                over(state, request);
+            }
             other => debug!(output = ?other, "nothing to do"),
         }
     }
@@ -533,12 +543,8 @@ fn accept_publish(
     );
 }
 
-fn apply_update(
-    entry: &mut Session,
-    key: RequestKey,
-    tracks: &std::collections::HashMap<TrackId, Arc<Track>>,
-    parameters: &Parameters,
-) {
+/// The answer is sent where the update takes effect.
+fn apply_update(entry: &Session, key: RequestKey, parameters: &Parameters) {
     entry.handle.update_subscription(
         key,
         SubscriptionUpdate {
@@ -548,19 +554,5 @@ fn apply_update(
             object_timeout: parameters.object_delivery_timeout_ms.map(Duration::from_millis),
             subgroup_timeout: parameters.subgroup_delivery_timeout_ms.map(Duration::from_millis),
         },
-    );
-    let largest_object = entry
-        .served
-        .get(&key)
-        .and_then(|id| tracks.get(id))
-        .and_then(|track| track.largest());
-    let answer = Parameters {
-        largest_object,
-        ..Parameters::default()
-    };
-    answered(
-        entry
-            .handle
-            .act(|session, _| session.answer_update(key, Ok(answer))),
     );
 }

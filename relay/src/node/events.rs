@@ -13,8 +13,6 @@ use tracing::{debug, info};
 use super::state::{Offer, Prefix, Session, SessionHandler, State};
 use crate::hub::{self, Answer, FillOutcome, Input, RequestRef};
 
-/// Unidirectional streams allowed to a peer that publishes.
-const PUBLISHER_STREAMS: u32 = 1024;
 /// Longest part of a peer's implementation name that is shown.
 const SHOWN_NAME: usize = 64;
 
@@ -22,7 +20,7 @@ impl SessionHandler {
     pub(crate) fn on_event(&self, state: &mut State, handle: &SessionHandle, event: Event) {
         match event {
             Event::Established(setup) => self.established(state, &setup),
-            Event::Request { key, request, tokens } => self.request(state, handle, key, request, &tokens),
+            Event::Request { key, request, tokens } => self.request(state, key, request, &tokens),
             Event::Updated {
                 key,
                 parameters,
@@ -43,6 +41,7 @@ impl SessionHandler {
             Event::Accepted { key, answer } => self.accepted(state, handle, key, answer),
             Event::Rejected { key, error } => {
                 if let Some(opened) = self.opened(state, key) {
+                    handle.receive_no_more(key);
                     state.inputs.push_back(Input::Rejected { tag: opened, error });
                     self.forget(state, key);
                 }
@@ -50,8 +49,8 @@ impl SessionHandler {
             Event::UpdateAnswered { key, result } => self.update_answered(state, key, result),
             Event::PublishDone { key, done } => {
                 handle.receive_rest(key, done.stream_count);
-                if let Some(request) = self.reference(state, key) {
-                    state.ended.insert((self.id, key), (request, done));
+                if let Some(entry) = state.sessions.get_mut(&self.id) {
+                    entry.ended.insert(key, done);
                 }
             }
             Event::UpdateFailed { key } => {
@@ -87,14 +86,7 @@ impl SessionHandler {
         });
     }
 
-    fn request(
-        &self,
-        state: &mut State,
-        handle: &SessionHandle,
-        key: RequestKey,
-        request: IncomingRequest,
-        tokens: &[AuthToken],
-    ) {
+    fn request(&self, state: &mut State, key: RequestKey, request: IncomingRequest, tokens: &[AuthToken]) {
         let session = self.id;
         let hub_key = hub::RequestKey(u64::from(key));
         let Some(entry) = state.sessions.get_mut(&session) else {
@@ -110,7 +102,7 @@ impl SessionHandler {
                 rights,
             });
         }
-        if let Some(input) = input_of(session, entry, handle, key, request) {
+        if let Some(input) = input_of(session, entry, key, request) {
             state.inputs.push_back(input);
         }
     }
@@ -218,7 +210,7 @@ impl SessionHandler {
         state.tracks.get(&id).cloned()
     }
 
-    pub(crate) fn on_data(&self, state: &mut State, event: DataEvent) {
+    pub(crate) fn on_data(&self, state: &mut State, handle: &SessionHandle, event: DataEvent) {
         let input = match event {
             DataEvent::SubscriptionEnded { key } => {
                 let Some(request) = self.reference(state, key) else {
@@ -252,9 +244,14 @@ impl SessionHandler {
                 Input::Malformed { request }
             }
             DataEvent::ReceptionEnded { key } => {
-                let Some((request, done)) = state.ended.remove(&(self.id, key)) else {
+                let Some(request) = self.reference(state, key) else {
                     return;
                 };
+                let done = state
+                    .sessions
+                    .get_mut(&self.id)
+                    .and_then(|entry| entry.ended.remove(&key));
+                let Some(done) = done else { return };
                 self.forget(state, key);
                 Input::Done { request, done }
             }
@@ -262,6 +259,10 @@ impl SessionHandler {
                 let Some(tag) = self.opened(state, key) else {
                     return;
                 };
+                // The stream may have ended before it was accepted; then the request still stands.
+                handle.act(|session, _| session.cancel(key, StreamCode::CANCELLED));
+                handle.receive_no_more(key);
+                self.forget(state, key);
                 let outcome = if complete {
                     FillOutcome::Complete
                 } else {
@@ -304,7 +305,6 @@ impl SessionHandler {
 fn input_of(
     session: hub::SessionId,
     entry: &mut Session,
-    handle: &SessionHandle,
     key: RequestKey,
     request: IncomingRequest,
 ) -> Option<Input> {
@@ -322,7 +322,6 @@ fn input_of(
             properties,
             ..
         } => {
-            handle.transport().set_max_uni_streams(PUBLISHER_STREAMS);
             let dynamic_groups = has_dynamic_groups(&properties);
             let largest = parameters.largest_object;
             entry.offers.insert(key, Offer { properties, largest });
@@ -353,7 +352,7 @@ fn input_of(
             key: hub_key,
             track,
         },
-        discovery => return discovery_input(session, entry, handle, key, discovery),
+        discovery => return discovery_input(session, entry, key, discovery),
     })
 }
 
@@ -361,20 +360,16 @@ fn input_of(
 fn discovery_input(
     session: hub::SessionId,
     entry: &mut Session,
-    handle: &SessionHandle,
     key: RequestKey,
     request: IncomingRequest,
 ) -> Option<Input> {
     let hub_key = hub::RequestKey(u64::from(key));
     Some(match request {
-        IncomingRequest::PublishNamespace { namespace, .. } => {
-            handle.transport().set_max_uni_streams(PUBLISHER_STREAMS);
-            Input::PublishNamespace {
-                session,
-                key: hub_key,
-                namespace,
-            }
-        }
+        IncomingRequest::PublishNamespace { namespace, .. } => Input::PublishNamespace {
+            session,
+            key: hub_key,
+            namespace,
+        },
         IncomingRequest::SubscribeNamespace { prefix, .. } => {
             entry.prefixes.insert(
                 key,

@@ -23,6 +23,8 @@ use crate::{
 
 /// The window over which handshakes are counted.
 const RATE_WINDOW: Duration = Duration::from_secs(1);
+/// How long closing handshakes may take when everything else is over.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How long after a session's close its last packets are still sent.
 const LINGER: Duration = Duration::from_millis(100);
 
@@ -67,11 +69,10 @@ pub(super) async fn run(shared: Arc<Shared>, endpoint: quinn::Endpoint, stop: Ca
             }
         }
     }
+    // The sessions have been closed by the node; their goodbyes take a moment.
+    let _late = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await.is_err();
     endpoint.close(0u32.into(), b"");
-    // The sessions have been closed by the node; give their goodbyes a moment.
-    let _late = tokio::time::timeout(Duration::from_secs(1), endpoint.wait_idle())
-        .await
-        .is_err();
+    endpoint.wait_idle().await;
     sessions.shutdown().await;
 }
 
@@ -124,8 +125,10 @@ async fn session(shared: &Arc<Shared>, accepted: Accepted, address: IpAddr) {
         implementation: Some(concat!("headwater/", env!("CARGO_PKG_VERSION")).into()),
         ..Setup::default()
     };
+    let known = &shared.config.limits;
     let limits = Limits {
-        setup_timeout: shared.config.limits.handshake_timeout,
+        setup_timeout: known.handshake_timeout,
+        early_bytes: usize::try_from(known.pending_bytes).unwrap_or(usize::MAX),
         ..Limits::default()
     };
     let handle = match SessionHandle::new(accepted.transport, shared.clock, Side::Server, setup, limits) {
@@ -133,6 +136,9 @@ async fn session(shared: &Arc<Shared>, accepted: Accepted, address: IpAddr) {
         Err(error) => return debug!(%error, "no session"),
     };
     let id = shared.add_session(&handle);
+    if shared.phase() == crate::status::Phase::Draining {
+        shared.ask_to_leave(&handle);
+    }
     let handler = SessionHandler {
         id,
         node: shared.clone(),
@@ -196,7 +202,6 @@ impl Shared {
     fn remove_session(&self, id: SessionId) {
         let mut state = self.state();
         state.sessions.remove(&id);
-        state.ended.retain(|(session, _), _| *session != id);
         state.inputs.push_back(Input::SessionDown { session: id });
         self.drive(&mut state);
         drop(state);

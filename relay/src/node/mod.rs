@@ -39,8 +39,8 @@ use state::Shared;
 const TRACK_TICK: Duration = Duration::from_millis(250);
 /// How often the hub hears of the largest groups it watches.
 const WATCH_TICK: Duration = Duration::from_millis(20);
-/// How long closing handshakes may take when everything else is over.
-const GOODBYE: Duration = Duration::from_secs(1);
+/// How long closing may take when everything else is over: a little more than a shard takes for its endpoint.
+const GOODBYE: Duration = Duration::from_millis(1500);
 
 /// The two ways to end a node.
 #[derive(Clone, Debug, Default)]
@@ -135,11 +135,11 @@ impl Node {
         shared.set_phase(crate::status::Phase::Ready);
         tasks.spawn(renewal::run(identity, parts.resolver, parts.hashes, stop.clone()));
         wait(&shared, &shutdown, &mut tasks).await;
-        stop.cancel();
+        shared.set_phase(crate::status::Phase::Draining);
         shared.close_all(SessionCode::NO_ERROR, "the relay is shutting down");
+        stop.cancel();
         for endpoint in &endpoints {
-            endpoint.close(0u32.into(), b"");
-            // A peer that does not answer the close is gone anyway.
+            // The shard gives its sessions a moment to say goodbye, then closes the endpoint.
             let _unanswered = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await.is_err();
         }
         for thread in threads {

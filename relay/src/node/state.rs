@@ -56,8 +56,6 @@ pub(crate) struct State {
     pub(crate) tracks: HashMap<TrackId, Arc<Track>>,
     /// Tracks whose largest group the hub wants to know, and what it was told.
     pub(crate) watched: BTreeMap<TrackId, Option<u64>>,
-    /// Upstream subscriptions that PUBLISH_DONE has ended, while their last streams come in.
-    pub(crate) ended: HashMap<(SessionId, session::RequestKey), (RequestRef, PublishDone)>,
     /// What has to be fed to the hub after the outputs at hand.
     pub(crate) inputs: VecDeque<Input>,
 }
@@ -73,13 +71,13 @@ pub(crate) struct Session {
     pub(crate) opened: HashMap<session::RequestKey, Opened>,
     /// Fetches being served, for their holes.
     pub(crate) fetches: HashMap<session::RequestKey, ServedFetch>,
-    /// Tracks of the subscriptions being served.
-    pub(crate) served: HashMap<session::RequestKey, TrackId>,
     /// Tracks that the peer feeds by PUBLISH.
     pub(crate) published: HashMap<session::RequestKey, TrackId>,
     /// Properties and largest object of a PUBLISH, until the hub has found it a track.
     pub(crate) offers: HashMap<session::RequestKey, Offer>,
     pub(crate) prefixes: HashMap<session::RequestKey, Prefix>,
+    /// Upstream subscriptions that PUBLISH_DONE has ended, while their last streams come in.
+    pub(crate) ended: HashMap<session::RequestKey, PublishDone>,
 }
 
 /// What is known of the other end.
@@ -128,10 +126,10 @@ impl Session {
             tags: HashMap::new(),
             opened: HashMap::new(),
             fetches: HashMap::new(),
-            served: HashMap::new(),
             published: HashMap::new(),
             offers: HashMap::new(),
             prefixes: HashMap::new(),
+            ended: HashMap::new(),
         }
     }
 
@@ -158,10 +156,10 @@ impl Session {
             self.tags.remove(&opened.tag);
         }
         self.fetches.remove(&key);
-        self.served.remove(&key);
         self.published.remove(&key);
         self.offers.remove(&key);
         self.prefixes.remove(&key);
+        self.ended.remove(&key);
     }
 }
 
@@ -194,7 +192,6 @@ impl Shared {
                 sessions: BTreeMap::new(),
                 tracks: HashMap::new(),
                 watched: BTreeMap::new(),
-                ended: HashMap::new(),
                 inputs: VecDeque::new(),
             }),
             config,
@@ -235,13 +232,16 @@ impl Shared {
                 .map(|session| session.handle.clone())
                 .collect()
         };
-        for handle in handles {
-            handle.act(|session, now| {
-                if let Err(error) = session.goaway(now, bytes::Bytes::new(), self.config.drain) {
-                    tracing::debug!(%error, "no GOAWAY");
-                }
-            });
-        }
+        handles.iter().for_each(|handle| self.ask_to_leave(handle));
+    }
+
+    /// Send GOAWAY.
+    pub(crate) fn ask_to_leave(&self, handle: &SessionHandle) {
+        handle.act(|session, now| {
+            if let Err(error) = session.goaway(now, bytes::Bytes::new(), self.config.drain) {
+                tracing::debug!(%error, "no GOAWAY");
+            }
+        });
     }
 
     /// Wait until no session is left.
@@ -346,9 +346,9 @@ impl Handler for SessionHandler {
         self.node.drive(&mut state);
     }
 
-    fn data(&self, _session: &SessionHandle, event: DataEvent) {
+    fn data(&self, session: &SessionHandle, event: DataEvent) {
         let mut state = self.node.state();
-        self.on_data(&mut state, event);
+        self.on_data(&mut state, session, event);
         self.node.drive(&mut state);
     }
 }

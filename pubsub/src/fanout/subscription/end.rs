@@ -15,6 +15,7 @@ impl Subscription {
             .values()
             .any(|cursor| cursor.pending > 0 || cursor.partial.is_some());
         let ended = if let Some((code, reason)) = &state.ended {
+            self.settled = None;
             (!busy).then(|| (*code, reason.clone()))
         } else {
             self.range_is_behind(state, busy, now)

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Phase, Rank, Subscription, smaller};
 use crate::fanout::cursor::{Progress, Stop, Terms};
 use crate::fanout::timers::Timers;
-use crate::fanout::{LINGER, Open, Transmit};
+use crate::fanout::{LINGER, Open, StreamCredit, Transmit};
 use crate::track::{LaneKey, Place, State, Time};
 use crate::wire::StreamCode;
 use crate::wire::data::{Datagram, ObjectStatus};
@@ -42,7 +42,7 @@ impl Subscription {
             if !matches!(self.phase, Phase::Active) {
                 return None;
             }
-            let best = self.ready.first().copied();
+            let best = self.next_ready();
             if let Some(datagram) = self.next_datagram(state, &terms, best.map(|(rank, _)| rank.0), out) {
                 return Some(datagram);
             }
@@ -55,6 +55,15 @@ impl Subscription {
             if let Some(write) = self.settle(state, &terms, rank, key, progress) {
                 return Some(write);
             }
+        }
+    }
+
+    /// The most urgent cursor that has something to do and may do it.
+    fn next_ready(&self) -> Option<(Rank, LaneKey)> {
+        let opened = |key| self.cursors.get(key).is_none_or(|cursor| cursor.stream.is_some());
+        match self.credit {
+            StreamCredit::Available => self.ready.first().copied(),
+            StreamCredit::Exhausted => self.ready.iter().find(|(_, key)| opened(key)).copied(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The cache's bounds, and who is told when something leaves.
 
 use super::harness::*;
-use crate::fanout::SubscribeOptions;
+use crate::fanout::{StreamCredit, SubscribeOptions};
 use crate::track::{Authority, Cache, CacheLimits};
 use crate::wire::PublishDoneCode;
 
@@ -126,4 +126,36 @@ fn what_threads_share_can_be_shared() {
     moved::<crate::fanout::Subscription>();
     moved::<crate::fanout::Fetch>();
     moved::<crate::track::SubgroupWriter>();
+}
+
+#[test]
+fn without_stream_credit_what_is_owed_counts_as_behind() {
+    let cache = Cache::new(CacheLimits {
+        max_lag: 2000,
+        ..CacheLimits::default()
+    });
+    let track = track_in(&cache, Authority::Relay);
+    let source = track.source();
+    let mut subscriber = Subscriber::new(&track, ms(0), SubscribeOptions::default());
+    let mut open = source.subgroup(ms(0), &header(0, 0)).unwrap();
+    put(&mut open, ms(0), 0, 0..2);
+    subscriber.drain(ms(0));
+    subscriber.subscription.set_stream_credit(StreamCredit::Exhausted);
+    put(&mut open, ms(1), 0, 2..4);
+    put_group(&source, ms(1), 1, 1);
+    subscriber.drain(ms(1));
+    assert_eq!(subscriber.objects(), [at(0, 0), at(0, 1), at(0, 2), at(0, 3)]);
+    assert!(subscriber.subscription.backlog() > 0);
+    subscriber.subscription.set_stream_credit(StreamCredit::Available);
+    subscriber.drain(ms(2));
+    assert!(subscriber.objects().contains(&at(1, 0)));
+    subscriber.subscription.set_stream_credit(StreamCredit::Exhausted);
+    for group in 2..100 {
+        put_group(&source, ms(3), group, 1);
+        subscriber.drain(ms(3));
+    }
+    assert_eq!(
+        subscriber.done.map(|(code, _)| code),
+        Some(PublishDoneCode::TOO_FAR_BEHIND)
+    );
 }

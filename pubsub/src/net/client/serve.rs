@@ -190,12 +190,12 @@ impl Inner {
     /// The peer changes a request.
     pub(super) fn updated(&self, session: &SessionHandle, key: RequestKey, parameters: &Parameters) {
         let serving = self.state().serving.get(&key).cloned();
-        let mut answer = Parameters::default();
-        if let Some(Serving { track, kind }) = serving
-            && kind != ServingKind::Fetch
-        {
-            track.asked_for_group(parameters.new_group_request);
-            session.update_subscription(
+        if let Some(Serving { track, kind }) = serving {
+            if kind != ServingKind::Fetch {
+                track.asked_for_group(parameters.new_group_request);
+            }
+            // Answered where it takes effect.
+            return session.update_subscription(
                 key,
                 SubscriptionUpdate {
                     filter: parameters.filter,
@@ -205,7 +205,6 @@ impl Inner {
                     subgroup_timeout: parameters.subgroup_delivery_timeout_ms.map(Duration::from_millis),
                 },
             );
-            answer.largest_object = track.track().largest();
         }
         if let Some(prefix) = &parameters.track_namespace_prefix {
             let mut state = self.state();
@@ -222,7 +221,7 @@ impl Inner {
             }
         }
         let _cancelled = session
-            .act(|session, _| session.answer_update(key, Ok(answer)))
+            .act(|session, _| session.answer_update(key, Ok(Parameters::default())))
             .is_err();
     }
 

@@ -1,0 +1,264 @@
+//! The data streams of a session: opened as the peer allows, written as far as the transport takes.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+use crate::{
+    fanout::StreamKey,
+    net::transport::{SendStream, Transport, TransportClosed, WriteFailed},
+    session::RequestKey,
+    wire::StreamCode,
+};
+
+/// Streams that may owe bytes to a full transport before no more are begun: with what one write gathers, a bound on the bytes
+/// that a peer who does not read can make us hold outside the cache.
+const MAX_BLOCKED: usize = 64;
+
+/// A stream of a subscription, or the one stream (`None`) of a fetch.
+pub(super) type OutKey = (RequestKey, Option<StreamKey>);
+
+type Opening = Pin<Box<dyn Future<Output = Result<SendStream, TransportClosed>> + Send>>;
+type Watch = Pin<Box<dyn Future<Output = OutKey> + Send>>;
+
+/// Every data stream of a session, and one in reserve: that it is at hand shows that the peer allows another.
+pub(super) struct Streams {
+    transport: Transport,
+    prefix: Bytes,
+    outs: HashMap<OutKey, Out>,
+    blocked: usize,
+    spare: Option<SendStream>,
+    opening: Option<Opening>,
+    /// Ended by FIN, kept so that they can be reset until the peer has everything.
+    finished: HashMap<OutKey, SendStream>,
+    watches: FuturesUnordered<Watch>,
+}
+
+struct Out {
+    send: SendStream,
+    priority: i32,
+    /// What the transport did not take yet.
+    rest: Vec<Bytes>,
+    ending: Ending,
+    blocked: bool,
+}
+
+/// How a stream goes on behind a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// More may follow.
+    Open,
+    /// It ends.
+    Fin,
+    /// It ends, and [`Streams::poll_acknowledged`] tells when the peer has everything. Until then it can be reset.
+    WatchedFin,
+}
+
+/// What became of a stream by a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// It can take more.
+    Free,
+    /// The transport is full.
+    Blocked,
+    /// Everything and the end was written.
+    Finished,
+    /// The peer stopped it, or the connection is lost.
+    Gone,
+}
+
+/// MoQT's small-is-urgent turned round for QUIC, subscriber before publisher priority.
+pub(super) fn stream_priority(subscriber: u8, publisher: u8) -> i32 {
+    (i32::from(u8::MAX - subscriber) << 8) | i32::from(u8::MAX - publisher)
+}
+
+impl Streams {
+    pub(super) fn new(transport: Transport) -> Self {
+        Self {
+            prefix: transport.uni_prefix(),
+            transport,
+            outs: HashMap::new(),
+            blocked: 0,
+            spare: None,
+            opening: None,
+            finished: HashMap::new(),
+            watches: FuturesUnordered::new(),
+        }
+    }
+
+    /// Whether a stream may be begun now; the task is woken when that changes.
+    pub(super) fn has_credit(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.blocked >= MAX_BLOCKED {
+            return false;
+        }
+        if self.spare.is_none() && self.opening.is_none() {
+            // Mostly there is one at once.
+            match pin!(self.transport.open_uni()).poll(cx) {
+                // With the connection lost the session is about to end.
+                Poll::Ready(opened) => self.spare = opened.ok(),
+                Poll::Pending => {
+                    let transport = self.transport.clone();
+                    self.opening = Some(Box::pin(async move { transport.open_uni().await }));
+                }
+            }
+        }
+        if let Some(opening) = &mut self.opening
+            && let Poll::Ready(opened) = opening.as_mut().poll(cx)
+        {
+            self.opening = None;
+            self.spare = opened.ok();
+        }
+        self.spare.is_some()
+    }
+
+    /// Begin a stream, which [`Self::has_credit`] has allowed.
+    pub(super) fn open(&mut self, key: OutKey, priority: i32) {
+        let Some(send) = self.spare.take() else { return };
+        send.set_priority(priority);
+        self.outs.insert(
+            key,
+            Out {
+                send,
+                priority,
+                rest: vec![self.prefix.clone()],
+                ending: Ending::Open,
+                blocked: false,
+            },
+        );
+    }
+
+    /// Hand `chunks` to a stream. Unless it can take more or is full, it is forgotten.
+    pub(super) fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: OutKey,
+        chunks: &mut Vec<Bytes>,
+        ending: Ending,
+    ) -> Flow {
+        let Some(out) = self.outs.get_mut(&key) else {
+            return Flow::Gone;
+        };
+        out.rest.append(chunks);
+        out.ending = ending;
+        self.resume(cx, key)
+    }
+
+    /// Hand the transport what a stream owes.
+    pub(super) fn resume(&mut self, cx: &mut Context<'_>, key: OutKey) -> Flow {
+        let Some(out) = self.outs.get_mut(&key) else {
+            return Flow::Gone;
+        };
+        let flow = out.flush(cx);
+        let blocked = flow == Flow::Blocked;
+        match (std::mem::replace(&mut out.blocked, blocked), blocked) {
+            (false, true) => self.blocked += 1,
+            (true, false) => self.blocked -= 1,
+            _ => {}
+        }
+        if matches!(flow, Flow::Finished | Flow::Gone)
+            && let Some(out) = self.outs.remove(&key)
+            && flow == Flow::Finished
+            && out.ending == Ending::WatchedFin
+            && let Some(watch) = out.send.watch()
+        {
+            self.finished.insert(key, out.send);
+            self.watches.push(Box::pin(async move {
+                watch.await;
+                key
+            }));
+        }
+        flow
+    }
+
+    /// A watched stream that the peer has received to its end, or stopped.
+    pub(super) fn poll_acknowledged(&mut self, cx: &mut Context<'_>) -> Option<OutKey> {
+        while let Poll::Ready(Some(key)) = self.watches.poll_next_unpin(cx) {
+            if self.finished.remove(&key).is_some() {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// Reset a stream, even behind its FIN if that is watched.
+    pub(super) fn reset(&mut self, key: OutKey, code: StreamCode) {
+        if let Some(mut out) = self.outs.remove(&key) {
+            self.blocked -= usize::from(out.blocked);
+            out.send.reset(code);
+        } else if let Some(mut send) = self.finished.remove(&key) {
+            send.reset(code);
+        }
+    }
+
+    /// Reset every stream of a request that did not end; how many there were.
+    pub(super) fn reset_all(&mut self, key: RequestKey, code: StreamCode) -> usize {
+        let open: Vec<_> = self
+            .outs
+            .keys()
+            .filter(|(owner, _)| *owner == key)
+            .copied()
+            .collect();
+        for &key in &open {
+            self.reset(key, code);
+        }
+        self.forget_finished(key);
+        open.len()
+    }
+
+    /// Watch the ended streams of a request no more.
+    pub(super) fn forget_finished(&mut self, key: RequestKey) {
+        self.finished.retain(|(owner, _), _| *owner != key);
+    }
+
+    /// Streams that owe something, most urgent first.
+    pub(super) fn blocked(&self) -> Vec<OutKey> {
+        if self.blocked == 0 {
+            return Vec::new();
+        }
+        let mut blocked: Vec<_> = self
+            .outs
+            .iter()
+            .filter(|(_, out)| out.blocked)
+            .map(|(key, out)| (-out.priority, *key))
+            .collect();
+        blocked.sort_unstable();
+        blocked.into_iter().map(|(_, key)| key).collect()
+    }
+
+    pub(super) fn is_blocked(&self, key: OutKey) -> bool {
+        self.outs.get(&key).is_some_and(|out| out.blocked)
+    }
+
+    /// Whether a stream of the request is open.
+    pub(super) fn has_any(&self, key: RequestKey) -> bool {
+        self.outs.keys().any(|(owner, _)| *owner == key)
+    }
+}
+
+impl Out {
+    fn flush(&mut self, cx: &mut Context<'_>) -> Flow {
+        self.rest.retain(|chunk| !chunk.is_empty());
+        while !self.rest.is_empty() {
+            match self.send.poll_write(cx, &mut self.rest) {
+                Poll::Ready(Ok(_)) => self.rest.retain(|chunk| !chunk.is_empty()),
+                Poll::Ready(Err(WriteFailed::Stopped(code))) => {
+                    self.send.reset(code);
+                    return Flow::Gone;
+                }
+                Poll::Ready(Err(WriteFailed::Closed)) => return Flow::Gone,
+                Poll::Pending => return Flow::Blocked,
+            }
+        }
+        if self.ending != Ending::Open {
+            self.send.finish();
+            return Flow::Finished;
+        }
+        Flow::Free
+    }
+}
