@@ -1,6 +1,7 @@
 //! Stories of one track, its sources and its readers, told with virtual time.
 
 mod fetch;
+mod filter;
 mod harness;
 mod memory;
 mod random;

@@ -1,13 +1,13 @@
-//! One source, one subscriber: delivery, ends, priorities, filters, timeouts.
+//! One source, one subscriber: delivery, ends, priorities, timeouts.
 
 use bytes::Bytes;
 
 use super::harness::*;
-use crate::fanout::{SubscribeError, SubscribeOptions, Subscription, SubscriptionUpdate};
+use crate::fanout::{SubscribeOptions, SubscriptionUpdate};
 use crate::track::{Authority, Cache, CacheLimits, Malformed, SourceError};
 use crate::wire::data::{FetchObject, ObjectStatus, SubgroupHeader, SubgroupId, SubgroupObject};
 use crate::wire::property::Properties;
-use crate::wire::{Filter, GroupOrder, PublishDoneCode, StreamCode};
+use crate::wire::{GroupOrder, PublishDoneCode, StreamCode};
 
 #[test]
 fn a_group_arrives_on_one_stream_that_ends() {
@@ -45,41 +45,6 @@ fn bytes_go_out_before_the_object_is_whole() {
     writer.payload(ms(2), Bytes::from(vec![2; 1000])).unwrap();
     subscriber.subscription.poll(ms(2), 10_000, &mut out).unwrap();
     assert_eq!(out, [Bytes::from(vec![2; 1000])]);
-}
-
-#[test]
-fn only_what_arrives_later_is_sent_and_the_joining_fetch_has_the_rest() {
-    let track = relay();
-    let source = track.source();
-    let mut writer = source
-        .subgroup(
-            ms(0),
-            &SubgroupHeader {
-                first_object: true,
-                ..header(3, 0)
-            },
-        )
-        .unwrap();
-    put(&mut writer, ms(0), 3, 0..4);
-    let options = SubscribeOptions {
-        filter: Some(Filter::LargestObject),
-        ..SubscribeOptions::default()
-    };
-    let mut subscriber = Subscriber::new(&track, ms(1), options);
-    assert_eq!(subscriber.subscription.joining_location(), Some(at(3, 3)));
-    assert_eq!(subscriber.subscription.start(), at(3, 4));
-    put(&mut writer, ms(2), 3, 4..6);
-    writer.fin(ms(3)).unwrap();
-    subscriber.drain(ms(3));
-    assert_eq!(subscriber.objects(), [at(3, 4), at(3, 5)]);
-    assert_eq!(subscriber.only_stream().end, End::Fin);
-    assert!(!subscriber.only_stream().header.unwrap().first_object);
-
-    let mut joining = Fetcher::new(&track, at(3, 0), at(3, 4), GroupOrder::Ascending);
-    joining.drain(ms(3));
-    assert!(joining.fin);
-    assert_eq!(joining.objects, [at(3, 0), at(3, 1), at(3, 2), at(3, 3)]);
-    assert_eq!(joining.fetch.range(), Some((at(3, 4), false)));
 }
 
 #[test]
@@ -288,53 +253,6 @@ fn nothing_is_sent_while_forward_is_off() {
         End::Reset(StreamCode::CANCELLED)
     );
     assert_eq!(subscriber.objects().len(), 4);
-}
-
-#[test]
-fn a_range_that_is_over_is_refused() {
-    let track = relay();
-    let source = track.source();
-    put_group(&source, ms(0), 5, 1);
-    let filter = Some(Filter::AbsoluteRange {
-        start: at(2, 0),
-        end_group: 4,
-    });
-    let options = SubscribeOptions {
-        filter,
-        ..SubscribeOptions::default()
-    };
-    let refused = Subscription::new(&track, ms(0), options, waker(), 1);
-    assert_eq!(refused.err(), Some(SubscribeError::InvalidRange));
-}
-
-#[test]
-fn a_range_ends_the_subscription_when_it_is_behind() {
-    let track = relay();
-    let source = track.source();
-    let filter = Some(Filter::AbsoluteRange {
-        start: at(1, 0),
-        end_group: 2,
-    });
-    let mut subscriber = Subscriber::new(
-        &track,
-        ms(0),
-        SubscribeOptions {
-            filter,
-            ..SubscribeOptions::default()
-        },
-    );
-    for group in 0..5 {
-        put_group(&source, ms(group), group, 2);
-    }
-    subscriber.drain(ms(10));
-    assert_eq!(subscriber.done, None);
-    let settled = subscriber.subscription.next_timeout().unwrap();
-    subscriber.drain(settled);
-    assert_eq!(subscriber.objects(), [at(1, 0), at(1, 1), at(2, 0), at(2, 1)]);
-    assert_eq!(
-        subscriber.done,
-        Some((PublishDoneCode::SUBSCRIPTION_ENDED, Some(2)))
-    );
 }
 
 #[test]

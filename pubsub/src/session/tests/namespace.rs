@@ -268,21 +268,27 @@ fn overlapping_prefixes_are_refused_per_kind() {
     assert_eq!(solo.events().len(), 2, "prefixes are of fields, not of bytes");
 }
 
+/// What a bare FIN means to other requests is left open; of these two the draft says it.
 #[test]
-fn a_prefix_is_free_again_when_its_subscription_ends() {
-    let mut solo = Solo::new(Side::Server);
-    let first = solo.ask(&subscribe_namespace(0, "live"));
-    solo.session.accept_namespace_request(first).unwrap();
-    solo.session.recv_fin(Duration::ZERO, first);
-    solo.ask(&subscribe_namespace(2, "live"));
-    assert!(matches!(
-        solo.events()[..],
-        [
-            Event::Request { .. },
-            Event::Cancelled { code: None, .. },
-            Event::Request { .. }
-        ]
-    ));
+fn a_bare_fin_or_a_reset_ends_a_namespace_subscription_and_frees_its_prefix() {
+    for subscribe in [subscribe_namespace, subscribe_tracks] {
+        for code in [None, Some(StreamCode::CANCELLED)] {
+            let mut solo = Solo::new(Side::Server);
+            let first = solo.ask(&subscribe(0, "live"));
+            solo.session.accept_namespace_request(first).unwrap();
+            match code {
+                None => solo.session.recv_fin(Duration::ZERO, first),
+                Some(code) => solo.session.recv_reset(first, code),
+            }
+            let second = solo.ask(&subscribe(2, "live"));
+            let events = solo.events();
+            let [Event::Request { .. }, cancelled, Event::Request { key, .. }] = &events[..] else {
+                panic!("{events:?}");
+            };
+            assert_eq!(*cancelled, Event::Cancelled { key: first, code });
+            assert_eq!(*key, second);
+        }
+    }
 }
 
 #[test]

@@ -131,6 +131,23 @@ fn token_mistakes_that_end_the_session_have_their_codes() {
 }
 
 #[test]
+fn a_bare_fin_of_who_asks_for_a_track_status_keeps_the_request() {
+    let mut solo = Solo::new(Side::Server);
+    let key = solo.ask(&Message::TrackStatus(TrackStatus {
+        request_id: 0,
+        track: track("live/video"),
+        parameters: Parameters::default(),
+    }));
+    solo.session.recv_fin(Time::ZERO, key);
+    assert!(matches!(solo.events()[..], [Event::Request { .. }]));
+    let answer = solo
+        .session
+        .accept_track_status(key, Parameters::default(), Properties::default());
+    assert_eq!(answer, Ok(()));
+    assert_eq!(solo.session.open_requests(), 0);
+}
+
+#[test]
 fn a_track_status_is_answered_and_over() {
     let mut solo = Solo::new(Side::Server);
     let request = TrackStatus {
