@@ -1,6 +1,6 @@
 //! What happened in the track since the last look: lanes that changed, groups that left, moments that came.
 
-use super::{Subscription, rank};
+use super::{Phase, Subscription, rank};
 use crate::fanout::cursor::{Cursor, Overdue};
 use crate::track::{LaneKey, State, Time};
 use crate::wire::{PublishDoneCode, StreamCode};
@@ -92,7 +92,9 @@ impl Subscription {
 
     /// A lane changed: the cursor there, or a new one, has something to do.
     fn visit(&mut self, state: &State, now: Time, key: LaneKey, seen: u64) {
-        if !self.range.has_group(key.group) || self.dropped.contains(&(key.group, key.subgroup)) {
+        // An eviction, or a lane looked at before, may have ended it.
+        let active = matches!(self.phase, Phase::Active);
+        if !active || !self.range.has_group(key.group) || self.dropped.contains(&(key.group, key.subgroup)) {
             return;
         }
         let Some(group) = state.groups.get(&key.group) else {

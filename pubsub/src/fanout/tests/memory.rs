@@ -55,6 +55,22 @@ fn a_group_that_never_ends_loses_its_oldest_objects() {
 }
 
 #[test]
+fn a_subscription_that_ended_for_an_eviction_owes_nothing_of_what_stayed() {
+    let cache = Cache::new(small());
+    let track = track_in(&cache, Authority::Relay);
+    let source = track.source();
+    let mut subscriber = Subscriber::new(&track, ms(0), SubscribeOptions::default());
+    for group in 0..100 {
+        put_group(&source, ms(group * 100), group, 10);
+    }
+    assert!(track.stats().evicted_groups > 0 && track.stats().groups > 0);
+    subscriber.drain(ms(10_000));
+    assert_eq!(subscriber.done, Some((PublishDoneCode::TOO_FAR_BEHIND, Some(0))));
+    assert_eq!(subscriber.subscription.backlog(), 0);
+    assert_eq!(subscriber.subscription.next_timeout(), None);
+}
+
+#[test]
 fn an_object_is_not_sent_again_after_it_was_evicted() {
     let cache = Cache::new(small());
     let track = track_in(&cache, Authority::Relay);
