@@ -67,50 +67,69 @@ pub struct PublishBlocked {
 
 impl Body for PublishNamespace {
     fn encode(&self, buf: &mut BytesMut) -> Result<(), EncodeError> {
-        varint::encode(self.request_id, buf);
-        self.namespace.encode(buf);
-        self.parameters.encode(buf)
+        encode_request(self.request_id, &self.namespace, &self.parameters, buf)
     }
 
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (request_id, namespace, parameters) = decode_request(reader, Scope::PublishNamespace)?;
         Ok(Self {
-            request_id: reader.varint()?,
-            namespace: TrackNamespace::decode(reader)?,
-            parameters: Parameters::decode_in(reader, Scope::PublishNamespace)?,
+            request_id,
+            namespace,
+            parameters,
         })
     }
 }
 
 impl Body for SubscribeNamespace {
     fn encode(&self, buf: &mut BytesMut) -> Result<(), EncodeError> {
-        varint::encode(self.request_id, buf);
-        self.prefix.encode(buf);
-        self.parameters.encode(buf)
+        encode_request(self.request_id, &self.prefix, &self.parameters, buf)
     }
 
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (request_id, prefix, parameters) = decode_request(reader, Scope::SubscribeNamespace)?;
         Ok(Self {
-            request_id: reader.varint()?,
-            prefix: TrackNamespace::decode(reader)?,
-            parameters: Parameters::decode_in(reader, Scope::SubscribeNamespace)?,
+            request_id,
+            prefix,
+            parameters,
         })
     }
 }
 
 impl Body for SubscribeTracks {
     fn encode(&self, buf: &mut BytesMut) -> Result<(), EncodeError> {
-        varint::encode(self.request_id, buf);
-        self.prefix.encode(buf);
-        self.parameters.encode(buf)
+        encode_request(self.request_id, &self.prefix, &self.parameters, buf)
     }
 
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (request_id, prefix, parameters) = decode_request(reader, Scope::SubscribeTracks)?;
         Ok(Self {
-            request_id: reader.varint()?,
-            prefix: TrackNamespace::decode(reader)?,
-            parameters: Parameters::decode_in(reader, Scope::SubscribeTracks)?,
+            request_id,
+            prefix,
+            parameters,
         })
     }
+}
+
+fn encode_request(
+    request_id: u64,
+    namespace: &TrackNamespace,
+    parameters: &Parameters,
+    buf: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    varint::encode(request_id, buf);
+    namespace.encode(buf);
+    parameters.encode(buf)
+}
+
+fn decode_request(
+    reader: &mut Reader,
+    scope: Scope,
+) -> Result<(u64, TrackNamespace, Parameters), DecodeError> {
+    Ok((
+        reader.varint()?,
+        TrackNamespace::decode(reader)?,
+        Parameters::decode_in(reader, scope)?,
+    ))
 }
 
 impl Body for Namespace {
