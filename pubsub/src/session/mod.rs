@@ -198,6 +198,12 @@ impl Session {
         self.requests.get(&key)?.id
     }
 
+    /// Bytes kept of the peer's messages that are incomplete, wait for another, or came before its SETUP: at most
+    /// `held_bytes + early_bytes` of [`Limits`], and one message on the control stream.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes + self.control.held()
+    }
+
     /// How many requests, of both sides, are not over.
     pub fn open_requests(&self) -> usize {
         self.requests.len().saturating_sub(self.lingering.len())

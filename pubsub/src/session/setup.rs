@@ -63,6 +63,15 @@ impl Control {
         }
     }
 
+    /// Bytes kept: of an incomplete message, and of early request streams.
+    pub(super) fn held(&self) -> usize {
+        let early = match &self.state {
+            State::AwaitingSetup { early } => early.bytes,
+            State::Established => 0,
+        };
+        self.reader.held() + early
+    }
+
     /// Starts to keep the bytes of a stream.
     pub(super) fn keep_stream(&mut self, key: RequestKey) {
         if let State::AwaitingSetup { early } = &mut self.state {

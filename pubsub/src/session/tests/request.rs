@@ -223,6 +223,7 @@ fn incomplete_messages_are_held_within_one_budget() {
     let (first, second) = (solo.session.accept(), solo.session.accept());
     solo.session.recv(Time::ZERO, first, part(80));
     assert_eq!(transmits(&mut solo.session), []);
+    assert_eq!(solo.session.held_bytes(), 83);
     solo.session.recv(Time::ZERO, second, part(80));
     let code = StreamCode::EXCESSIVE_LOAD;
     assert_eq!(
@@ -232,7 +233,9 @@ fn incomplete_messages_are_held_within_one_budget() {
             Transmit::Stop { key: second, code }
         ]
     );
+    assert_eq!(solo.session.held_bytes(), 83);
     solo.session.recv_reset(first, code);
+    assert_eq!(solo.session.held_bytes(), 0);
     let third = solo.session.accept();
     solo.session.recv(Time::ZERO, third, part(80));
     assert!(
