@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::filter::Range;
-use super::{ORPHAN, StreamKey};
+use super::{ORPHAN, Sent, StreamKey};
 use crate::track::{Entry, Lane, LaneKey, Log, Object, PayloadCursor, State, StreamShape, Subgroup, Time};
 use crate::wire::Location;
 use crate::wire::data::{SubgroupHeader, SubgroupId};
@@ -78,6 +78,7 @@ pub(super) enum Stop {
 pub(super) struct Progress {
     pub(super) opened: bool,
     pub(super) bytes: usize,
+    pub(super) sent: Sent,
     pub(super) stop: Stop,
 }
 
@@ -122,6 +123,7 @@ impl Cursor {
     ) -> Progress {
         let mut progress = Progress {
             opened: false,
+            sent: Sent::default(),
             bytes: 0,
             stop: Stop::Drained,
         };
@@ -232,6 +234,7 @@ impl Cursor {
                     header.encode(scratch);
                 }
                 progress.bytes += entry.head.put(entry.id, stream.shape, object, scratch, out);
+                progress.sent.objects += 1;
                 stream.shape.last = Some(entry.id);
             }
             self.passed += entry.head.len() as u64;
@@ -269,6 +272,7 @@ impl Cursor {
                 return Some(Stop::Drained);
             };
             progress.bytes += piece.len();
+            progress.sent.bytes += piece.len() as u64;
             partial.sent += piece.len() as u64;
             self.passed += piece.len() as u64;
             out.push(piece);

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use walk::{Halt, Partial, Position};
 
+use super::Sent;
 use super::scan::inclusive;
 use crate::track::{RangeSet, State, Time, Track};
 use crate::wire::data::FetchWriter;
@@ -88,6 +89,7 @@ pub struct Fetch {
     /// The last location that the stream accounts for.
     told: Option<Location>,
     scratch: BytesMut,
+    sent: Sent,
 }
 
 impl Fetch {
@@ -137,6 +139,7 @@ impl Fetch {
             given_up: RangeSet::default(),
             told: None,
             scratch: BytesMut::new(),
+            sent: Sent::default(),
         };
         fetch.resolve(&state);
         fetch.position = match order {
@@ -154,6 +157,11 @@ impl Fetch {
     /// Request ID of the FETCH.
     pub const fn request_id(&self) -> u64 {
         self.request_id
+    }
+
+    /// What was given out since the last call.
+    pub fn take_sent(&mut self) -> Sent {
+        std::mem::take(&mut self.sent)
     }
 
     /// Subscriber priority of the FETCH.

@@ -32,6 +32,15 @@ const ORPHAN: Time = Time::from_secs(2);
 /// How long after the end of its range a subscription waits for subgroups of that range that nobody has seen yet.
 const SETTLE: Time = Time::from_secs(1);
 
+/// Objects begun and bytes of payload given out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Objects, counted when their head goes out.
+    pub objects: u64,
+    /// Bytes of their payload.
+    pub bytes: u64,
+}
+
 /// A stream of one subscription. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamKey(u64);

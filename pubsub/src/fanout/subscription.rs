@@ -16,7 +16,7 @@ pub use options::{SubscribeError, SubscribeOptions, SubscriptionUpdate};
 use super::cursor::{Cursor, Terms};
 use super::filter::Range;
 use super::timers::Timers;
-use super::{StreamCredit, StreamKey, Transmit};
+use super::{Sent, StreamCredit, StreamKey, Transmit};
 use crate::track::{Lane, LaneKey, State, Time, Track};
 use crate::wire::{GroupOrder, Location, PublishDoneCode, StreamCode};
 
@@ -65,6 +65,7 @@ pub struct Subscription {
     /// When the end of the range counts as reached.
     settled: Option<Time>,
     backlog: u64,
+    sent: Sent,
     opened: u64,
     next_stream: u64,
     any_reset: bool,
@@ -114,6 +115,7 @@ impl Subscription {
             unacknowledged: HashMap::new(),
             settled: None,
             backlog: 0,
+            sent: Sent::default(),
             opened: 0,
             next_stream: 0,
             any_reset: false,
@@ -156,6 +158,11 @@ impl Subscription {
     /// Names the track in the headers of streams and datagrams; to be called before the first [`Self::poll`].
     pub const fn set_track_alias(&mut self, track_alias: u64) {
         self.track_alias = track_alias;
+    }
+
+    /// What was given out since the last call.
+    pub fn take_sent(&mut self) -> Sent {
+        std::mem::take(&mut self.sent)
     }
 
     /// SUBSCRIBER_PRIORITY; lower is more urgent.

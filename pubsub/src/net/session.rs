@@ -23,6 +23,7 @@ use super::{
     transport::{PathStats, Transport},
 };
 use crate::{
+    fanout::Sent,
     session::{Config, Event, Limits, RequestKey, Session, Side, Time, Transmit},
     wire::{EncodeError, SessionCode, StreamCode, control::Setup},
 };
@@ -124,6 +125,12 @@ impl Traffic {
     pub(crate) fn add(&self, objects: u64, bytes: u64) {
         self.objects.fetch_add(objects, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self, sent: Sent) {
+        if sent != Sent::default() {
+            self.add(sent.objects, sent.bytes);
+        }
     }
 
     fn read(&self) -> Volume {

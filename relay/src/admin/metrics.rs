@@ -119,6 +119,14 @@ impl Flow {
         self.add(1, payload_bytes);
     }
 
+    /// Counted so far.
+    pub fn read(&self) -> crate::status::Volume {
+        crate::status::Volume {
+            objects: self.objects.get(),
+            bytes: self.payload.get(),
+        }
+    }
+
     /// Counts several at once, where batches are at hand.
     pub fn add(&self, objects: u64, payload_bytes: u64) {
         self.objects.inc_by(objects);

@@ -2,12 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use headwater_pubsub::session::Transport as SessionTransport;
-
-use super::state::Shared;
-use crate::status::{
-    Inspect, LocationStatus, NodeStatus, Phase, SessionStatus, TrackStatus, Transport, Volume,
-};
+use super::{state::Shared, tally::transport};
+use crate::status::{Inspect, LocationStatus, NodeStatus, Phase, SessionStatus, TrackStatus, Volume};
 
 fn volume(volume: headwater_pubsub::net::Volume) -> Volume {
     Volume {
@@ -44,10 +40,7 @@ impl Inspect for View {
                 SessionStatus {
                     id: id.0,
                     remote: session.handle.transport().remote_address(),
-                    transport: match session.handle.transport().session_transport() {
-                        SessionTransport::Quic => Transport::Quic,
-                        SessionTransport::WebTransport => Transport::WebTransport,
-                    },
+                    transport: transport(session),
                     implementation: session.info.implementation.clone(),
                     since: session.info.since,
                     subscriptions,
@@ -91,6 +84,7 @@ impl Inspect for View {
 
     fn node(&self) -> NodeStatus {
         let shared = &self.0;
+        let (received, sent) = shared.traffic();
         let (sessions, tracks) = {
             let state = shared.state();
             (state.sessions.len() as u64, state.tracks.len() as u64)
@@ -107,8 +101,8 @@ impl Inspect for View {
             tracks,
             cache_bytes: shared.cache.bytes(),
             cache_capacity: shared.config.cache.bytes,
-            received: Volume::default(),
-            sent: Volume::default(),
+            received,
+            sent,
         }
     }
 

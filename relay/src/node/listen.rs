@@ -195,13 +195,17 @@ impl Shared {
         let mut state = self.state();
         let id = SessionId(state.next_session);
         state.next_session += 1;
-        state.sessions.insert(id, Session::new(handle.clone(), info));
+        let session = Session::new(handle.clone(), info);
+        self.count_in(&session);
+        state.sessions.insert(id, session);
         id
     }
 
     fn remove_session(&self, id: SessionId) {
         let mut state = self.state();
-        state.sessions.remove(&id);
+        if let Some(session) = state.sessions.remove(&id) {
+            self.count_out(session);
+        }
         state.inputs.push_back(Input::SessionDown { session: id });
         self.drive(&mut state);
         drop(state);

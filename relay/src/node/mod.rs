@@ -20,6 +20,7 @@ mod renewal;
 mod shard;
 mod start;
 mod state;
+mod tally;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -200,7 +201,10 @@ async fn keep_time(shared: Arc<Shared>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = shared.timer.notified() => {}
             () = due => shared.feed(Input::Tick),
-            _ = tick.tick() => shared.expire_tracks(),
+            _ = tick.tick() => {
+                shared.expire_tracks();
+                shared.tally();
+            }
             _ = watch.tick(), if watching => shared.report_largest_groups(),
         }
     }

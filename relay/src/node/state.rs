@@ -21,7 +21,7 @@ use crate::{
     status::Phase,
 };
 
-use super::listen::Occupancy;
+use super::{listen::Occupancy, tally::Tally};
 
 /// Shared by everything that runs on a node.
 pub(crate) struct Shared {
@@ -63,6 +63,8 @@ pub(crate) struct State {
 /// A session in the tables.
 pub(crate) struct Session {
     pub(crate) handle: SessionHandle,
+    /// What the node's metrics have of its traffic.
+    pub(crate) tally: Tally,
     pub(crate) info: SessionInfo,
     /// Requests of the peer, by the hub's name.
     pub(crate) peers: HashMap<RequestKey, session::RequestKey>,
@@ -121,6 +123,7 @@ impl Session {
     pub(crate) fn new(handle: SessionHandle, info: SessionInfo) -> Self {
         Self {
             handle,
+            tally: Tally::default(),
             info,
             peers: HashMap::new(),
             tags: HashMap::new(),

@@ -196,6 +196,7 @@ impl Fetch {
             return Err(Halt::Step(FetchStep::Reset(StreamCode::INTERNAL_ERROR)));
         }
         *room = room.saturating_sub(self.scratch.len());
+        self.sent.objects += 1;
         self.flush(out);
         self.told = Some(at);
         self.partial = Some(Partial {
@@ -222,6 +223,7 @@ impl Fetch {
             };
             *room = room.saturating_sub(piece.len());
             partial.left = partial.left.saturating_sub(piece.len() as u64);
+            self.sent.bytes += piece.len() as u64;
             out.push(piece);
         }
         self.partial = None;

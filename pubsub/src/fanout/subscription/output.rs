@@ -96,6 +96,8 @@ impl Subscription {
         cursor.timer = timer;
         let stream = cursor.stream.as_ref().map(|stream| stream.key);
         let publisher_priority = cursor.priority;
+        self.sent.objects += progress.sent.objects;
+        self.sent.bytes += progress.sent.bytes;
         let wrote = progress.opened || progress.bytes > 0;
         match progress.stop {
             Stop::Budget => {}
@@ -187,6 +189,8 @@ impl Subscription {
             };
             if datagram.encode(&mut self.scratch).is_ok() {
                 out.push(self.scratch.split().freeze());
+                self.sent.objects += 1;
+                self.sent.bytes += datagram.payload.len() as u64;
                 return Some(Transmit::Datagram);
             }
         }

@@ -336,7 +336,9 @@ impl Egress {
             return Step::wait();
         };
         subscription.set_stream_credit(credit);
-        match subscription.poll(self.handle.now(), WRITE_BUDGET, chunks) {
+        let next = subscription.poll(self.handle.now(), WRITE_BUDGET, chunks);
+        self.handle.shared.sent.count(subscription.take_sent());
+        match next {
             None => Step::wait(),
             Some(Transmit::Datagram) => {
                 let bytes = chunks.iter().map(Bytes::len).sum();
@@ -411,6 +413,7 @@ impl Egress {
             return Step::wait();
         }
         let step = fetch.poll(self.handle.now(), WRITE_BUDGET, chunks);
+        self.handle.shared.sent.count(fetch.take_sent());
         if let FetchStep::Reset(code) = step {
             if *announced {
                 self.streams.reset(out_key, code);

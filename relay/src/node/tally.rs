@@ -1,0 +1,96 @@
+//! Traffic and gauges of a node, brought from the sessions into its metrics now and then.
+//!
+//! Sessions count by themselves, so that an object costs an atomic addition and no shared cache line; the node adds up what
+//! is new.
+
+use headwater_pubsub::{net::Volume, session::Transport as SessionTransport};
+
+use super::state::{Session, Shared, State};
+use crate::{
+    admin::{Flow, Role},
+    status::{self, Transport},
+};
+
+/// The part of a session's traffic that the metrics have.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    received: Volume,
+    sent: Volume,
+}
+
+/// Add to `flow` what `now` has more than `before`.
+fn advance(flow: &Flow, before: &mut Volume, now: Volume) {
+    flow.add(
+        now.objects.saturating_sub(before.objects),
+        now.bytes.saturating_sub(before.bytes),
+    );
+    *before = now;
+}
+
+/// How a session reaches us, in the words of the operator's interface.
+pub(super) fn transport(session: &Session) -> Transport {
+    match session.handle.transport().session_transport() {
+        SessionTransport::Quic => Transport::Quic,
+        SessionTransport::WebTransport => Transport::WebTransport,
+    }
+}
+
+impl Shared {
+    /// Bring the metrics up to date.
+    pub(super) fn tally(&self) {
+        let mut state = self.state();
+        for session in state.sessions.values_mut() {
+            self.tally_session(session);
+        }
+        let (subscribers, sources) = subscriptions(&state);
+        drop(state);
+        self.metrics.downstream_subscriptions.set(subscribers);
+        self.metrics.upstream_subscriptions.set(sources);
+        self.metrics
+            .cache_bytes
+            .set(i64::try_from(self.cache.bytes()).unwrap_or(i64::MAX));
+    }
+
+    fn tally_session(&self, session: &mut Session) {
+        let (received, sent) = (session.handle.received(), session.handle.sent());
+        advance(&self.metrics.received, &mut session.tally.received, received);
+        advance(&self.metrics.sent, &mut session.tally.sent, sent);
+    }
+
+    /// A session has come.
+    pub(super) fn count_in(&self, session: &Session) {
+        self.metrics
+            .sessions(transport(session), Role::Client, session.draft())
+            .inc();
+    }
+
+    /// A session has left: the rest of its traffic is counted.
+    pub(super) fn count_out(&self, mut session: Session) {
+        self.tally_session(&mut session);
+        self.metrics
+            .sessions(transport(&session), Role::Client, session.draft())
+            .dec();
+    }
+
+    /// What went through the node so far: received, sent.
+    pub(super) fn traffic(&self) -> (status::Volume, status::Volume) {
+        (self.metrics.received.read(), self.metrics.sent.read())
+    }
+}
+
+impl Session {
+    fn draft(&self) -> &'static str {
+        self.handle.transport().version().alpn()
+    }
+}
+
+/// Subscriptions served and held.
+fn subscriptions(state: &State) -> (i64, i64) {
+    state.hub.tracks().fold((0, 0), |(subscribers, sources), track| {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        (
+            subscribers + count(track.subscribers),
+            sources + count(track.sources),
+        )
+    })
+}
