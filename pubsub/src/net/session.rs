@@ -51,7 +51,8 @@ pub enum DataEvent {
         /// The subscription.
         key: RequestKey,
     },
-    /// A fetch that we serve needs objects that are not here.
+    /// A fetch that we serve needs objects that are not here. The next hole of the fetch is told once this one is answered, by
+    /// [`SessionHandle::fetch_again`] or [`SessionHandle::fetch_unknown`].
     FetchHole {
         /// The fetch.
         key: RequestKey,

@@ -5,12 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use headwater_pubsub::{
     net::{
-        self, Client, Clock, ConnectOptions, Dialer, Driver, PortSharing, PublishedTrack, QuicLimits,
-        ReceivedObject, Subscriber, attach, connect,
+        self, Client, Clock, ConnectOptions, Dialer, Driver, Handler, PortSharing, PublishedTrack,
+        QuicLimits, ReceivedObject, SessionHandle, Subscriber, Transport, attach, connect,
     },
-    session::Side,
+    session::{Limits, Side},
     track::{Cache, CacheLimits},
-    wire::{FullTrackName, Properties, TrackName, TrackNamespace, Version},
+    wire::{FullTrackName, Properties, TrackName, TrackNamespace, Version, control::Setup},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::JoinSet;
@@ -73,8 +73,65 @@ pub(crate) fn story<F: Future<Output = ()>>(wire: Wire, tell: impl FnOnce(Ends) 
     });
 }
 
+/// One end of a session whose far end is in the hands of a handler of the test's own.
+pub(crate) struct Near {
+    pub(crate) client: Client,
+    pub(crate) far: SessionHandle,
+    pub(crate) clock: Clock,
+}
+
+/// Run `tell` with a fresh session, over each transport, whose far end does what a handler says. `make` gives the handler and
+/// what the test keeps of it.
+pub(crate) fn handled<H: Handler, T, F: Future<Output = ()>>(
+    make: impl Fn() -> (Arc<H>, T),
+    tell: impl Fn(Near, T) -> F,
+) {
+    for wire in [Wire::Quic, Wire::WebTransport] {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let clock = Clock::new();
+            let ((client, near_driver), transport) = dial(wire, clock).await;
+            let far = SessionHandle::new(
+                transport,
+                clock,
+                Side::Server,
+                Setup::default(),
+                Limits::default(),
+            )
+            .expect("a short SETUP");
+            let (handler, kept) = make();
+            let mut drivers = JoinSet::new();
+            drivers.spawn(near_driver.run());
+            drivers.spawn(far.driver(handler).run());
+            let near = Near { client, far, clock };
+            tokio::time::timeout(PATIENCE, tell(near, kept))
+                .await
+                .expect("the story ends");
+        });
+    }
+}
+
 /// A session, not running yet.
 pub(crate) async fn open(wire: Wire, clock: Clock) -> ((Client, Driver), (Client, Driver)) {
+    let (near, transport) = dial(wire, clock).await;
+    (
+        near,
+        attach(transport, Side::Server, &options(clock)).expect("a short SETUP"),
+    )
+}
+
+fn options(clock: Clock) -> ConnectOptions {
+    ConnectOptions {
+        clock,
+        ..ConnectOptions::default()
+    }
+}
+
+/// A client that is not running yet, and the transport that accepted it.
+async fn dial(wire: Wire, clock: Clock) -> ((Client, Driver), Transport) {
     let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let certificate = certified.cert.der().clone();
     let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("a key");
@@ -88,10 +145,6 @@ pub(crate) async fn open(wire: Wire, clock: Clock) -> ((Client, Driver), (Client
         &net::EndpointSecret::new([7; 32]),
     )
     .expect("an endpoint");
-    let options = ConnectOptions {
-        clock,
-        ..ConnectOptions::default()
-    };
 
     let dialer = Dialer::new(net::client().expect("a socket"), client_tls(certificate), limits);
     let scheme = if wire == Wire::Quic { "moqt" } else { "https" };
@@ -105,11 +158,8 @@ pub(crate) async fn open(wire: Wire, clock: Clock) -> ((Client, Driver), (Client
             .expect("a handshake")
             .transport
     };
-    let (near, transport) = tokio::join!(connect(&dialer, &url, options.clone()), accepting);
-    (
-        near.expect("connected"),
-        attach(transport, Side::Server, &options).expect("a short SETUP"),
-    )
+    let (near, transport) = tokio::join!(connect(&dialer, &url, options(clock)), accepting);
+    (near.expect("connected"), transport)
 }
 
 fn server_tls(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> rustls::ServerConfig {

@@ -10,5 +10,6 @@ mod discovery;
 mod ending;
 mod fetch;
 mod harness;
+mod hole;
 mod publish;
 mod subscribe;

@@ -436,7 +436,9 @@ impl Egress {
         match step {
             FetchStep::Pending | FetchStep::Reset(_) => Step::wait(),
             FetchStep::Hole { start, end } => {
-                if hole.replace(start) != Some(start) {
+                // The answer is about the hole as it was told, however much of it has been filled since.
+                if hole.is_none() {
+                    *hole = Some(start);
                     self.handler
                         .data(&self.handle, DataEvent::FetchHole { key, start, end });
                 }
