@@ -12,4 +12,5 @@ mod fetch;
 mod harness;
 mod hole;
 mod publish;
+mod resume;
 mod subscribe;
