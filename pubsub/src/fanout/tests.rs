@@ -3,6 +3,7 @@
 mod fetch;
 mod filter;
 mod harness;
+mod joining;
 mod memory;
 mod random;
 mod recovery;
