@@ -43,7 +43,7 @@ check: cc $(DENY)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
-	cargo check --locked --package headwater-pubsub --no-default-features
+	cargo check --locked --package headwater-pubsub --package headwater-relay --no-default-features
 	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
 	@if $(DENY) --locked fetch db >$(TARGET)/advisories.log 2>&1; then $(DENY) --locked check advisories; \
 	else echo 'advisories: not checked, their database cannot be reached'; fi

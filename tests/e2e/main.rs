@@ -1,0 +1,8 @@
+//! The `moq` command as people run it: real processes, real QUIC on loopback, media made by ffmpeg. A module per story.
+
+mod bad_input;
+mod conformance;
+mod faults;
+mod http;
+mod lines;
+mod media;
