@@ -19,6 +19,7 @@ FUZZ := $(or $(shell command -v cargo-fuzz),$(PEERS)/bin/cargo-fuzz)
 # What the harness in tests/src runs; unset, it builds the first and looks for the second in target/peers.
 export HARNESS_MOQ := $(TARGET)/debug/moq
 export HARNESS_TEST_CLIENT := $(TEST_CLIENT)
+export HARNESS_PEERS := $(PEERS)/bin
 
 .PHONY: help demo test check interop fuzz
 
@@ -48,7 +49,7 @@ check: cc $(DENY)
 	@if $(DENY) --locked fetch db >$(TARGET)/advisories.log 2>&1; then $(DENY) --locked check advisories; \
 	else echo 'advisories: not checked, their database cannot be reached'; fi
 
-interop: cc ffmpeg $(TEST_CLIENT)
+interop: cc ffmpeg $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub
 	cargo build --locked --workspace --bins
 	tests/interop/run
 
@@ -70,6 +71,12 @@ ffmpeg:
 # Installed once per version: remove target/peers to do it again.
 $(PEERS)/bin/moq-test-client:
 	$(INSTALL) moq-test-client --version $(TEST_CLIENT_VERSION)
+
+$(PEERS)/bin/moq-pub:
+	$(INSTALL) moq-pub --version 0.10.0
+
+$(PEERS)/bin/moq-sub:
+	$(INSTALL) moq-sub --version 0.5.0
 
 $(PEERS)/bin/cargo-deny:
 	$(INSTALL) cargo-deny --version $(DENY_VERSION)
