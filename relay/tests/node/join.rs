@@ -1,29 +1,21 @@
 //! Joins of live tracks through a node, over and over: whatever the moment, each object from the group's start on comes once
 //! and in order.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot go on has failed"
-)]
-
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use headwater_certs::{ClientTrust, Fingerprint, client_config};
 use headwater_pubsub::{
     net::{
-        self, Client, Clock, ConnectOptions, Dialer, Ordered, OrderedOptions, PublishedTrack, QuicLimits,
-        ReceivedObject, SubscribeOptions, Subscriber, TrackWriter, connect,
+        Client, Clock, Ordered, OrderedOptions, PublishedTrack, ReceivedObject, SubscribeOptions, Subscriber,
+        TrackWriter,
     },
     track::{Cache, CacheLimits},
     wire::{FullTrackName, Location, Properties, TrackName, TrackNamespace, data::ObjectStatus},
 };
-use headwater_relay::{
-    config::Config,
-    node::{Node, Shutdown},
-};
+use headwater_relay::config::Config;
 use tokio::task::JoinSet;
+
+use crate::running::Running;
 
 /// How long each story goes on.
 const LENGTH: Duration = Duration::from_secs(4);
@@ -44,80 +36,6 @@ impl Choices {
 
     fn below(&mut self, end: u64) -> u64 {
         self.next() % end
-    }
-}
-
-/// A node on a thread of its own.
-struct Running {
-    address: SocketAddr,
-    pin: Fingerprint,
-    shutdown: Shutdown,
-    thread: Option<std::thread::JoinHandle<()>>,
-    _state: tempfile::TempDir,
-}
-
-impl Running {
-    fn start(threads: u32) -> Self {
-        let state = tempfile::tempdir().expect("a directory");
-        let config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            admin: None,
-            state_dir: Some(state.path().to_owned()),
-            threads,
-            upstream_linger: Duration::ZERO,
-            ..Config::default()
-        };
-        let shutdown = Shutdown::default();
-        let (bound, ready) = std::sync::mpsc::channel();
-        let stop = shutdown.clone();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .expect("a runtime");
-            runtime.block_on(async {
-                let node = Node::bind(config).await.expect("a node");
-                let pin = node.fingerprint().expect("a key of its own");
-                bound.send((node.local_addr(), pin)).expect("awaited");
-                node.run(stop).await;
-            });
-        });
-        let (address, pin) = ready.recv().expect("the node starts");
-        Self {
-            address,
-            pin,
-            shutdown,
-            thread: Some(thread),
-            _state: state,
-        }
-    }
-
-    async fn dial(&self, scheme: &str, clock: Clock, drivers: &mut JoinSet<()>) -> Client {
-        let tls = client_config(&ClientTrust::Pin(vec![self.pin]), &[]).expect("a pin");
-        let dialer = Dialer::new(net::client().expect("a socket"), tls, QuicLimits::default());
-        let url = format!("{scheme}://{}/", self.address).parse().expect("a URL");
-        let options = ConnectOptions {
-            clock,
-            ..ConnectOptions::default()
-        };
-        let (client, driver) = connect(&dialer, &url, options).await.expect("connected");
-        drivers.spawn(async move {
-            driver.run().await;
-        });
-        client.established().await.expect("SETUP");
-        client
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.shutdown.abort.cancel();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-            && !std::thread::panicking()
-        {
-            panic!("the node panicked");
-        }
     }
 }
 
@@ -295,7 +213,11 @@ async fn story(node: &Running, seed: u64) -> u64 {
 }
 
 fn run(threads: u32, seed: u64) {
-    let node = Running::start(threads);
+    let node = Running::start(Config {
+        threads,
+        upstream_linger: Duration::ZERO,
+        ..Config::default()
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,0 +1,11 @@
+//! A real node over real QUIC, in this process.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod hostile;
+mod join;
+mod running;

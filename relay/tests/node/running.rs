@@ -1,0 +1,83 @@
+//! A node for the tests, in this process.
+
+use std::net::SocketAddr;
+
+use headwater_certs::{ClientTrust, Fingerprint, client_config};
+use headwater_pubsub::net::{self, Client, Clock, ConnectOptions, Dialer, QuicLimits, connect};
+use headwater_relay::{
+    config::Config,
+    node::{Node, Shutdown},
+};
+use tokio::task::JoinSet;
+
+/// A node on a thread of its own.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pin: Fingerprint,
+    shutdown: Shutdown,
+    thread: Option<std::thread::JoinHandle<()>>,
+    _state: tempfile::TempDir,
+}
+
+impl Running {
+    pub(crate) fn start(config: Config) -> Self {
+        let state = tempfile::tempdir().expect("a directory");
+        let config = Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: None,
+            state_dir: Some(state.path().to_owned()),
+            ..config
+        };
+        let shutdown = Shutdown::default();
+        let (bound, ready) = std::sync::mpsc::channel();
+        let stop = shutdown.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime");
+            runtime.block_on(async {
+                let node = Node::bind(config).await.expect("a node");
+                let pin = node.fingerprint().expect("a key of its own");
+                bound.send((node.local_addr(), pin)).expect("awaited");
+                node.run(stop).await;
+            });
+        });
+        let (address, pin) = ready.recv().expect("the node starts");
+        Self {
+            address,
+            pin,
+            shutdown,
+            thread: Some(thread),
+            _state: state,
+        }
+    }
+
+    pub(crate) async fn dial(&self, scheme: &str, clock: Clock, drivers: &mut JoinSet<()>) -> Client {
+        let tls = client_config(&ClientTrust::Pin(vec![self.pin]), &[]).expect("a pin");
+        let dialer = Dialer::new(net::client().expect("a socket"), tls, QuicLimits::default());
+        let url = format!("{scheme}://{}/", self.address).parse().expect("a URL");
+        let options = ConnectOptions {
+            clock,
+            ..ConnectOptions::default()
+        };
+        let (client, driver) = connect(&dialer, &url, options).await.expect("connected");
+        drivers.spawn(async move {
+            driver.run().await;
+        });
+        client.established().await.expect("SETUP");
+        client
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shutdown.abort.cancel();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !std::thread::panicking()
+        {
+            panic!("the node panicked");
+        }
+    }
+}
