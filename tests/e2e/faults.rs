@@ -1,6 +1,6 @@
 //! Relays that die, leave or change certificates, and subscribers that stop reading.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -71,7 +71,6 @@ fn a_killed_relay_that_comes_back_is_found_again_by_publisher_and_subscriber() -
 }
 
 #[test]
-#[ignore = "under bursts the healthy subscriber misses lines where a group ends, stalled neighbour or not"]
 fn a_subscriber_that_stops_reading_costs_others_nothing_and_the_relay_little() -> Result<()> {
     const ROUND: u64 = 8 * MIB;
     const LINE: u64 = 16 * 1024;
@@ -126,9 +125,8 @@ fn a_subscriber_that_stops_reading_costs_others_nothing_and_the_relay_little() -
         late.saturating_sub(*early) < 4 * ROUND,
         "the relay grew: {memory:?}"
     );
-    // What the stalled one gets when it reads on ends, as it should: cut off or not, but never for ever.
-    unread.read_to_end(&mut Vec::new())?;
-    stalled.exit()?;
+    // It was cut off and waits for the track to come back; that is its own affair.
+    assert!(stalled.is_running(), "{:?}", stalled.lines());
     Ok(())
 }
 
