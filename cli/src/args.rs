@@ -56,7 +56,7 @@ pub enum Command {
 
 /// Flags of `moq relay`.
 ///
-/// A flag wins over the environment variable HEADWATER_<SETTING>, which wins over the file given by --config.
+/// A flag wins over the environment variable `HEADWATER_SETTING`, which wins over the file given by --config.
 #[derive(Debug, Default, clap::Args)]
 #[command(
     after_help = "Every setting of --print-config can be given as --set NAME=VALUE and as the environment variable \
@@ -69,7 +69,7 @@ pub struct RelayArgs {
     /// Write a commented file with all settings and their defaults to stdout, and end
     #[arg(long)]
     pub print_config: bool,
-    /// Address and port, UDP for MoQ and TCP for the page [default: [::]:4443]
+    /// Address and port, UDP for MoQ and TCP for the page [default: `[::]:4443`]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
     /// Address and port of the operator's interface, or "off" [default: 127.0.0.1:4480]

@@ -42,7 +42,7 @@ fn their_order(order: GroupOrder) -> theirs::GroupOrder {
 
 /// Reads a message and, as the other codec does at once, the Track Properties in it.
 fn decode_ours(bytes: &Bytes) -> Result<Message, DecodeError> {
-    let (kind, at) = varint::decode(&bytes).unwrap();
+    let (kind, at) = varint::decode(bytes).unwrap();
     let message = Message::decode(kind, bytes.slice(at + 2..), VERSION)?;
     match &message {
         Message::SubscribeOk(body) => TrackProperties::parse(&body.properties).map(drop)?,

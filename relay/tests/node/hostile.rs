@@ -135,7 +135,7 @@ impl Peer {
             connection,
             streams: Vec::new(),
             answers: Vec::new(),
-            endpoint: endpoint,
+            endpoint,
         }
     }
 
