@@ -38,6 +38,7 @@ mod http;
 pub mod hub;
 #[cfg(feature = "net")]
 pub mod node;
+pub mod overlay;
 pub mod status;
 #[cfg(feature = "net")]
 pub mod web;
