@@ -6,7 +6,7 @@ mod options;
 mod output;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::Waker;
 
 use bytes::{Bytes, BytesMut};
@@ -17,7 +17,7 @@ use super::cursor::{Cursor, Terms};
 use super::filter::Range;
 use super::timers::Timers;
 use super::{Sent, StreamCredit, StreamKey, Transmit};
-use crate::track::{Lane, LaneKey, State, Time, Track};
+use crate::track::{Edge, Lane, LaneKey, State, Time, Track};
 use crate::wire::{GroupOrder, Location, PublishDoneCode, StreamCode};
 
 /// Urgency among the lanes of one subscription: publisher priority, group in group order, subgroup.
@@ -37,8 +37,8 @@ enum Phase {
 /// A subscription of one track by one downstream session.
 ///
 /// Call [`Self::poll`] until it gives `None` after creation, after each call of the waker, after each change made through the
-/// other methods, and at [`Self::next_timeout`]. Only objects that arrive after creation (or after FORWARD went from 0 to 1)
-/// are sent; those before it, up to [`Self::joining_location`], come by a joining FETCH.
+/// other methods, and at [`Self::next_timeout`]. Only objects that arrive after creation (or after the [`Edge`] it is
+/// given, or after FORWARD went from 0 to 1) are sent; those before it, up to [`Self::joining_location`], come by a joining FETCH.
 #[derive(Debug)]
 pub struct Subscription {
     track: Arc<Track>,
@@ -86,12 +86,43 @@ impl Subscription {
         waker: Waker,
         track_alias: u64,
     ) -> Result<Self, SubscribeError> {
-        let mut state = track.lock();
+        let state = track.lock();
+        let edge = state.edge();
+        Self::begin(track, state, edge, now, options, waker, track_alias)
+    }
+
+    /// Subscribes to what has arrived since `edge`, which a PUBLISH stated. Filters relative to the largest object mean the one
+    /// that was stated, so that nothing falls between them and a joining FETCH. What has left the cache meanwhile ends it as it
+    /// ends any subscription that is behind.
+    ///
+    /// # Errors
+    ///
+    /// See [`SubscribeError`].
+    pub fn since(
+        track: &Arc<Track>,
+        edge: Edge,
+        now: Time,
+        options: SubscribeOptions,
+        waker: Waker,
+        track_alias: u64,
+    ) -> Result<Self, SubscribeError> {
+        Self::begin(track, track.lock(), edge, now, options, waker, track_alias)
+    }
+
+    fn begin(
+        track: &Arc<Track>,
+        mut state: MutexGuard<'_, State>,
+        edge: Edge,
+        now: Time,
+        options: SubscribeOptions,
+        waker: Waker,
+        track_alias: u64,
+    ) -> Result<Self, SubscribeError> {
         if state.malformed.is_some() {
             return Err(SubscribeError::Malformed);
         }
-        let range = Range::new(options.filter, state.largest);
-        if range.is_over(state.largest) {
+        let range = Range::new(options.filter, edge.largest);
+        if range.is_over(edge.largest) {
             return Err(SubscribeError::InvalidRange);
         }
         track.mark_used(now);
@@ -102,10 +133,10 @@ impl Subscription {
             order: options.group_order.unwrap_or_else(|| state.default_order()),
             options,
             range,
-            joining: state.largest,
+            joining: edge.largest,
             phase: Phase::Active,
-            seen: state.seq,
-            datagrams_seen: state.seq,
+            seen: edge.seq,
+            datagrams_seen: edge.seq,
             cursors: BTreeMap::new(),
             ready: BTreeSet::new(),
             streams: HashMap::new(),

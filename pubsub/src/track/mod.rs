@@ -55,6 +55,16 @@ pub enum Authority {
     Relay,
 }
 
+/// The live edge of a track at some moment: what was published before it belongs to the past, what comes after it is owed to a
+/// [`Subscription`](crate::fanout::Subscription) that begins here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The largest location then: LARGEST_OBJECT of the message that states this edge.
+    pub largest: Option<Location>,
+    /// Where in the arrival order.
+    pub(crate) seq: u64,
+}
+
 /// Counters of a track, since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -150,6 +160,11 @@ impl Track {
     /// The largest location known: of an object received by subscription, or claimed by an upstream.
     pub fn largest(&self) -> Option<Location> {
         self.lock().largest
+    }
+
+    /// The live edge now.
+    pub fn edge(&self) -> Edge {
+        self.lock().edge()
     }
 
     /// Ends the track for its subscriptions: they send what they still owe, then PUBLISH_DONE with `code`. The first call counts.

@@ -14,7 +14,7 @@ use super::absence::Absence;
 use super::error::Malformed;
 use super::group::{Group, Lane, Object, SUBGROUP_COST, Subgroup};
 use super::wake::Wakers;
-use super::{Authority, Time, TrackStats};
+use super::{Authority, Edge, Time, TrackStats};
 use crate::wire::property::{Properties, TrackProperties};
 use crate::wire::{GroupOrder, Location, PublishDoneCode};
 
@@ -124,6 +124,13 @@ impl State {
     /// How long objects may be served; `None`: as long as they are here.
     pub(crate) fn max_age(&self) -> Option<Time> {
         self.known.view.max_cache_duration_ms.map(Time::from_millis)
+    }
+
+    pub(crate) const fn edge(&self) -> Edge {
+        Edge {
+            largest: self.largest,
+            seq: self.seq,
+        }
     }
 
     /// The track cannot grow beyond what others tell: `largest` is what the end of a fetch is measured by.

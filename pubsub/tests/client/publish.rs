@@ -2,7 +2,7 @@
 
 use headwater_pubsub::{
     net::{PublishOptions, RequestEnd, SubscribeOptions, TrackEvent},
-    wire::{Properties, PublishDoneCode, RequestErrorCode},
+    wire::{Location, Properties, PublishDoneCode, RequestErrorCode},
 };
 
 use crate::harness::{Ends, name, namespace, payload, read, read_all, stories, track};
@@ -39,6 +39,26 @@ stories! {
             drop(offers.next().await);
         });
         assert_eq!(refused.expect_err("dropped").code(), Some(RequestErrorCode::UNINTERESTED));
+    }
+
+    async fn what_is_written_while_an_offer_is_considered_follows_the_object_it_stated(ends: Ends) {
+        let mut offers = ends.far.published_tracks(namespace(&["live"]));
+        let track = track(name("video"));
+        let mut writer = track.writer(ends.clock);
+        let mut group = writer.group(0).expect("new");
+        group.object(Properties::default(), payload("stated")).expect("in order");
+        let accepting = async {
+            let Some(TrackEvent::Offer(offer)) = offers.next().await else { panic!("an offer") };
+            group.object(Properties::default(), payload("meanwhile")).expect("in order");
+            offer.accept(&SubscribeOptions::default()).expect("still offered")
+        };
+        let (_publication, mut subscriber) = tokio::join!(ends.near.publish(&track, PublishOptions::default()), accepting);
+        group.object(Properties::default(), payload("after")).expect("in order");
+        assert_eq!(subscriber.largest(), Some(Location::new(0, 0)));
+        assert_eq!(
+            read(&mut subscriber, 2).await,
+            [(0, 1, "meanwhile".to_owned()), (0, 2, "after".to_owned())]
+        );
     }
 
     async fn dropping_the_subscriber_tells_the_publisher(ends: Ends) {

@@ -8,7 +8,7 @@ use headwater_pubsub::{
     },
     net::{FillSink, SessionHandle, Sink},
     session::{FetchTarget, RequestKey, RequestRefused},
-    track::{Authority, Track},
+    track::{Authority, Edge, Track},
     wire::{
         FullTrackName, GroupOrder, Parameters, PublishDoneCode, RequestErrorCode,
         control::{PublishDone, RequestError},
@@ -275,9 +275,9 @@ impl Shared {
         };
         let known = track.and_then(|id| state.tracks.get(&id)).cloned();
         match send(&entry.handle, request, known.as_ref()) {
-            Ok((key, alias)) => {
+            Ok((key, offer)) => {
                 entry.tags.insert(tag, key);
-                entry.opened.insert(key, Opened { tag, track, alias });
+                entry.opened.insert(key, Opened { tag, track, offer });
             }
             Err(refused) => {
                 debug!(session = session.0, %refused, "request not sent");
@@ -298,7 +298,7 @@ fn send(
     handle: &SessionHandle,
     request: Outgoing,
     track: Option<&Arc<Track>>,
-) -> Result<(RequestKey, Option<u64>), RequestRefused> {
+) -> Result<(RequestKey, Option<(u64, Edge)>), RequestRefused> {
     match request {
         Outgoing::Subscribe { name, parameters, .. } => handle
             .act(|session, _| session.subscribe(name, parameters))
@@ -306,11 +306,12 @@ fn send(
         Outgoing::Publish {
             name, mut parameters, ..
         } => {
-            parameters.largest_object = track.and_then(|track| track.largest());
+            let edge = track.map(|track| track.edge());
+            parameters.largest_object = edge.and_then(|edge| edge.largest);
             let properties = track.map(|track| track.properties()).unwrap_or_default();
             handle
                 .act(|session, _| session.publish(name, parameters, properties, true))
-                .map(|(key, alias)| (key, Some(alias)))
+                .map(|(key, alias)| (key, edge.map(|edge| (alias, edge))))
         }
         Outgoing::Fetch { name, start, end, .. } => {
             let target = FetchTarget::Standalone {
@@ -460,9 +461,9 @@ fn serve_publish(
     parameters: &Parameters,
 ) -> Option<Input> {
     let options = options(parameters);
-    let alias = entry.opened.get(&key)?.alias?;
+    let (alias, edge) = entry.opened.get(&key)?.offer?;
     let served = entry.handle.send_subscription(key, |now, waker| {
-        Subscription::new(track, now, options, waker, alias)
+        Subscription::since(track, edge, now, options, waker, alias)
     });
     let error = served.err()?;
     let done = PublishDone {

@@ -11,7 +11,7 @@ use std::{
 use headwater_pubsub::{
     net::{Clock, DataEvent, Handler, SessionHandle},
     session::{self, Event},
-    track::{Cache, CacheLimits, Track},
+    track::{Cache, CacheLimits, Edge, Track},
     wire::{GroupOrder, SessionCode, TrackNamespace, control::PublishDone},
 };
 
@@ -95,8 +95,8 @@ pub(crate) struct Opened {
     pub(crate) tag: Tag,
     /// The track that it feeds or that is offered, if any.
     pub(crate) track: Option<TrackId>,
-    /// Track alias of a PUBLISH.
-    pub(crate) alias: Option<u64>,
+    /// Track alias of a PUBLISH, and what it stated.
+    pub(crate) offer: Option<(u64, Edge)>,
 }
 
 /// The prefix of a namespace subscription of the peer.

@@ -8,4 +8,5 @@
 
 mod hostile;
 mod join;
+mod offer;
 mod running;

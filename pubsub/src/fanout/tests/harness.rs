@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::fanout::{
     Fetch, FetchOptions, FetchStep, Open, StreamKey, SubscribeOptions, Subscription, Transmit,
 };
-use crate::track::{Authority, Cache, CacheLimits, Source, SubgroupWriter, Time, Track};
+use crate::track::{Authority, Cache, CacheLimits, Edge, Source, SubgroupWriter, Time, Track};
 use crate::wire::data::{
     Datagram, DatagramKind, FetchEvent, FetchReader, ObjectStatus, SubgroupEvent, SubgroupHeader, SubgroupId,
     SubgroupObject, SubgroupReader,
@@ -170,8 +170,16 @@ pub(super) struct Subscriber {
 
 impl Subscriber {
     pub(super) fn new(track: &Arc<Track>, now: Time, options: SubscribeOptions) -> Self {
+        Self::of(Subscription::new(track, now, options, waker(), 7).unwrap())
+    }
+
+    pub(super) fn since(track: &Arc<Track>, edge: Edge, now: Time, options: SubscribeOptions) -> Self {
+        Self::of(Subscription::since(track, edge, now, options, waker(), 7).unwrap())
+    }
+
+    fn of(subscription: Subscription) -> Self {
         Self {
-            subscription: Subscription::new(track, now, options, waker(), 7).unwrap(),
+            subscription,
             streams: BTreeMap::new(),
             datagrams: Vec::new(),
             writes: Vec::new(),

@@ -65,6 +65,30 @@ fn all(objects: impl Iterator<Item = u64>) -> Vec<Location> {
     objects.map(|object| at(GROUP, object)).collect()
 }
 
+#[test]
+fn what_came_since_a_stated_edge_is_owed() {
+    let track = relay();
+    let source = track.source();
+    put_group(&source, ms(0), GROUP, 2);
+    let mut writer = source.subgroup(ms(0), &header(GROUP + 1, 0)).unwrap();
+    put(&mut writer, ms(0), GROUP + 1, 0..3);
+    let edge = track.edge();
+    assert_eq!(edge.largest, Some(at(GROUP + 1, 2)));
+    put(&mut writer, ms(0), GROUP + 1, 3..5);
+    let options = SubscribeOptions {
+        filter: Some(Filter::LargestObject),
+        ..SubscribeOptions::default()
+    };
+    let mut reader = Subscriber::since(&track, edge, ms(0), options);
+    assert_eq!(reader.subscription.joining_location(), edge.largest);
+    put(&mut writer, ms(0), GROUP + 1, 5..6);
+    reader.drain(ms(0));
+    assert_eq!(
+        reader.objects(),
+        [at(GROUP + 1, 3), at(GROUP + 1, 4), at(GROUP + 1, 5)]
+    );
+}
+
 proptest! {
     #[test]
     fn whoever_joins_gets_each_object_once(

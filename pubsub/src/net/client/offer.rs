@@ -102,8 +102,9 @@ impl Inner {
 
     /// Offer a track to a SUBSCRIBE_TRACKS of the peer. One that the peer subscribes to already is not offered.
     fn offer(&self, session: &SessionHandle, watcher: RequestKey, track: PublishedTrack) {
+        let edge = track.track().edge();
         let parameters = Parameters {
-            largest_object: track.track().largest(),
+            largest_object: edge.largest,
             ..Parameters::default()
         };
         let _refused = session
@@ -114,6 +115,7 @@ impl Inner {
                 let kind = ServingKind::Publication {
                     alias,
                     watcher: Some(watcher),
+                    edge,
                 };
                 self.state().serving.insert(key, Serving { track, kind });
                 Ok::<_, crate::session::RequestRefused>(())
@@ -145,7 +147,7 @@ impl Inner {
         let serving = self.state().serving.get(&key).cloned();
         let Some(Serving {
             track,
-            kind: ServingKind::Publication { alias, .. },
+            kind: ServingKind::Publication { alias, edge, .. },
         }) = serving
         else {
             return;
@@ -153,7 +155,7 @@ impl Inner {
         track.asked_for_group(parameters.new_group_request);
         let options = subscribe_options(parameters);
         let started = session.send_subscription(key, |now, waker| {
-            Subscription::new(track.track(), now, options, waker, alias)
+            Subscription::since(track.track(), edge, now, options, waker, alias)
         });
         if !self.state().serving.contains_key(&key) {
             // Given up by its handle meanwhile, which could not stop what had not begun.

@@ -17,6 +17,7 @@ use crate::{
         subscriber::Feed,
     },
     session::{Accepted, PeerSetup, RequestKey},
+    track::Edge,
     wire::{FullTrackName, Parameters, TrackNamespace},
 };
 
@@ -81,8 +82,12 @@ pub(crate) enum ServingKind {
     Subscription,
     /// The peer's FETCH.
     Fetch,
-    /// Our PUBLISH: its objects flow once the peer accepts. Offered for a SUBSCRIBE_TRACKS of the peer, or by itself.
-    Publication { alias: u64, watcher: Option<RequestKey> },
+    /// Our PUBLISH: its objects from `edge` on flow once the peer accepts. Offered for a SUBSCRIBE_TRACKS of the peer, or by itself.
+    Publication {
+        alias: u64,
+        watcher: Option<RequestKey>,
+        edge: Edge,
+    },
 }
 
 impl Inner {

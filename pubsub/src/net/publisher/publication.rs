@@ -110,8 +110,8 @@ impl Client {
         })
     }
 
-    /// Offer a track to the peer, as to a relay. Its objects are sent from the moment the peer accepts, while the peer's FORWARD
-    /// is 1. It need not be served; for fetches of its past it must be.
+    /// Offer a track to the peer, as to a relay. Objects written from now on are sent once the peer accepts, while the peer's
+    /// FORWARD is 1. It need not be served; for fetches of its past it must be.
     ///
     /// # Errors
     /// See [`RequestFailed`]. UNINTERESTED: nobody there wants it.
@@ -122,9 +122,10 @@ impl Client {
         track: &PublishedTrack,
         options: PublishOptions,
     ) -> Result<Publication, RequestFailed> {
+        let edge = track.track().edge();
         let parameters = Parameters {
             authorization_tokens: options.tokens,
-            largest_object: track.track().largest(),
+            largest_object: edge.largest,
             ..Parameters::default()
         };
         let (sender, end) = watch::channel(None);
@@ -145,6 +146,7 @@ impl Client {
                 let kind = ServingKind::Publication {
                     alias: alias.get(),
                     watcher: None,
+                    edge,
                 };
                 state.serving.insert(
                     key,
