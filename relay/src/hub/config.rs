@@ -17,6 +17,12 @@ pub struct HubConfig {
     /// Longest wait for a publisher that a SUBSCRIBE can ask for with RENDEZVOUS_TIMEOUT. 5 min: a broadcast about to
     /// begin; longer waits ask again.
     pub rendezvous: Duration,
+    /// Whether the node is in a mesh, where what is published here is announced. Off.
+    pub announces: bool,
+    /// How long a track of the mesh that lost its last source is kept for neighbours. 2 s: they repair themselves sooner.
+    pub cut: Duration,
+    /// The same for clients, who cannot. 10 s.
+    pub abandoned: Duration,
     /// Time that a FETCH without FILL_TIMEOUT waits for publishers. 5 s.
     pub fill: Duration,
     /// Most time that a FETCH can ask for with FILL_TIMEOUT. 30 s.
@@ -60,6 +66,9 @@ impl Default for HubConfig {
             pause_publications: false,
             answer: Duration::from_secs(10),
             rendezvous: Duration::from_secs(300),
+            announces: false,
+            cut: Duration::from_secs(2),
+            abandoned: Duration::from_secs(10),
             fill: Duration::from_secs(5),
             fill_max: Duration::from_secs(30),
             refusal: Duration::from_secs(1),

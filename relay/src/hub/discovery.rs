@@ -1,9 +1,11 @@
 //! PUBLISH_NAMESPACE and SUBSCRIBE_NAMESPACE.
 
+use std::collections::BTreeSet;
+
 use headwater_pubsub::wire::{RequestErrorCode, TrackNamespace};
 
 use super::Hub;
-use super::input::{RequestKey, RequestRef, Rights, SessionId, TrackId};
+use super::input::{Announced, RequestKey, RequestRef, Rights, SessionId, TrackId};
 use super::namespaces::Interest;
 use super::output::Output;
 use super::publish::{not_allowed, owned};
@@ -30,7 +32,11 @@ impl Hub {
             return;
         };
         self.push(Output::Accept { request });
-        if self.namespaces.publish(&namespace, &identity, (session, key)) {
+        let first = self.namespaces.publish(&namespace, &identity, (session, key));
+        if first {
+            self.announce(Announced::Namespace(namespace.clone()), true);
+        }
+        if first && !self.mesh.has_namespace(&namespace) {
             for (request, suffix) in self.namespaces.interested(Interest::Namespaces, &namespace) {
                 self.push(Output::Namespace { request, suffix });
             }
@@ -71,7 +77,11 @@ impl Hub {
 
     /// What runs under the namespace goes on; new subscriptions no longer reach this publisher.
     pub(super) fn withdraw_namespace(&mut self, namespace: &TrackNamespace, by: (SessionId, RequestKey)) {
-        if self.namespaces.withdraw(namespace, by) {
+        let last = self.namespaces.withdraw(namespace, by);
+        if last {
+            self.announce(Announced::Namespace(namespace.clone()), false);
+        }
+        if last && !self.mesh.has_namespace(namespace) {
             for (request, suffix) in self.namespaces.interested(Interest::Namespaces, namespace) {
                 self.push(Output::NamespaceDone { request, suffix });
             }
@@ -99,8 +109,13 @@ impl Hub {
     }
 
     fn suffixes(&self, prefix: &TrackNamespace) -> Vec<TrackNamespace> {
-        self.namespaces
+        let known: BTreeSet<_> = self
+            .namespaces
             .under(prefix)
+            .chain(self.mesh.namespaces_under(prefix))
+            .collect();
+        known
+            .into_iter()
             .filter_map(|namespace| namespace.strip_prefix(prefix))
             .collect()
     }
@@ -154,6 +169,7 @@ impl Hub {
             Interest::Namespaces => self
                 .namespaces
                 .under(prefix)
+                .chain(self.mesh.namespaces_under(prefix))
                 .take(self.config.matches + 1)
                 .count(),
             Interest::Tracks => self.published_under(prefix).len(),

@@ -11,7 +11,7 @@ use headwater_pubsub::wire::control::RequestError;
 use headwater_pubsub::wire::{FullTrackName, Location, Parameters, RequestErrorCode, StreamCode};
 
 use super::Hub;
-use super::input::{FetchRange, JoiningStart, RequestKey, RequestRef, SessionId, Tag, TrackId};
+use super::input::{FetchRange, JoiningStart, Origin, RequestKey, RequestRef, SessionId, Tag, TrackId};
 use super::listen::refuse_reserved;
 use super::output::{Output, ServedRange};
 use super::refusals::{Refusal, error, most_useful};
@@ -108,8 +108,14 @@ impl Hub {
             .admit(session, Kind::Fetch)
             .map(|_| ())
             .and_then(|()| match range {
-                FetchRange::Standalone { track, start, end } => {
-                    self.fetch_range(request, &track, Range { start, end }, parameters)
+                FetchRange::Standalone {
+                    track,
+                    origin,
+                    start,
+                    end,
+                } => {
+                    let origin = origin.unwrap_or_else(|| self.mesh.pinned(&track));
+                    self.fetch_range(request, &track, origin, Range { start, end }, parameters)
                 }
                 FetchRange::Joining { subscription, start } => {
                     self.fetch_joining(request, subscription, start, parameters)
@@ -124,6 +130,7 @@ impl Hub {
         &mut self,
         request: RequestRef,
         name: &FullTrackName,
+        origin: Origin,
         range: Range,
         parameters: Parameters,
     ) -> Result<(), Refusal> {
@@ -135,7 +142,7 @@ impl Hub {
             ));
         }
         let budget = self.budget(&parameters);
-        let live = self.tracks.live(name);
+        let live = self.tracks.live(name, origin);
         let track = live.and_then(|id| self.tracks.get(id));
         if track.is_some_and(|track| track.is_flowing() || (budget.is_zero() && track.created)) {
             let served = ServedRange::Live {
@@ -146,7 +153,7 @@ impl Hub {
             self.serve_fetch(request, served, parameters);
             return Ok(());
         }
-        if self.publishers(name).is_empty() {
+        if self.publishers(name, origin).is_empty() {
             return Err(error(
                 RequestErrorCode::DOES_NOT_EXIST,
                 "no publisher has this track",
@@ -158,7 +165,7 @@ impl Hub {
                 "nothing of the track is at hand",
             ));
         }
-        let id = self.tracks.live_or_new(name);
+        let id = self.tracks.live_or_new(name, origin);
         self.hold_fetch(request, Some(id), FetchState::Finding { parameters }, budget);
         self.begin_seek(request, range);
         Ok(())

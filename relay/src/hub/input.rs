@@ -6,6 +6,8 @@ use bytes::Bytes;
 use headwater_pubsub::wire::control::{PublishDone, RequestError, RequestOk};
 use headwater_pubsub::wire::{FullTrackName, Location, Parameters, TrackNamespace};
 
+use crate::overlay::id::NodeId;
+
 macro_rules! ids {
     ($($(#[$meta:meta])* $name:ident,)+) => {
         $(
@@ -57,6 +59,35 @@ impl RequestRef {
     }
 }
 
+/// Where the publishers of a track are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Origin {
+    /// At this node.
+    Here,
+    /// At another node of the mesh. What comes from there and what is published here under one name are two tracks, since
+    /// neighbours that served one from the other could feed each other in a circle.
+    Node(NodeId),
+}
+
+/// Something that a node announces to the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Announced {
+    /// PUBLISH_NAMESPACE.
+    Namespace(TrackNamespace),
+    /// PUBLISH of one track, from which no namespace may be inferred.
+    Track(FullTrackName),
+}
+
+impl Announced {
+    /// Whether a subscriber of the track could be served by who announced this.
+    pub fn covers(&self, track: &FullTrackName) -> bool {
+        match self {
+            Self::Namespace(namespace) => track.namespace().has_prefix(namespace),
+            Self::Track(name) => name == track,
+        }
+    }
+}
+
 /// Who a session acts for, as far as the ownership of namespaces goes: a node key, a hash of a token, an address, as
 /// the node sees fit. Sessions of equal identity share their namespaces. `Debug` hides the bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +115,8 @@ pub enum FetchRange {
     Standalone {
         /// The track.
         track: FullTrackName,
+        /// As in [`Input::Subscribe`].
+        origin: Option<Origin>,
         /// First location.
         start: Location,
         /// As on the wire: last object plus one, or object 0 for the whole group.
@@ -163,11 +196,12 @@ pub enum Input {
     /// This node drains: every new request is refused with GOING_AWAY, what runs goes on.
     GoingAway,
 
-    /// SUBSCRIBE.
+    /// SUBSCRIBE. `origin`: whose publishers are meant, from a neighbour that knows; `None` from everybody else.
     Subscribe {
         session: SessionId,
         key: RequestKey,
         track: FullTrackName,
+        origin: Option<Origin>,
         parameters: Parameters,
     },
     /// PUBLISH. `dynamic_groups`: the track has the property DYNAMIC_GROUPS with value 1.
@@ -189,6 +223,7 @@ pub enum Input {
         session: SessionId,
         key: RequestKey,
         track: FullTrackName,
+        origin: Option<Origin>,
     },
     /// PUBLISH_NAMESPACE.
     PublishNamespace {
@@ -248,6 +283,23 @@ pub enum Input {
     SubscriptionEnded { request: RequestRef },
     /// The data plane finished a downstream FETCH that was served, or refused or reset it.
     FetchEnded { request: RequestRef },
+
+    /// Clients that ask for this name without saying whose are served from this origin from now on, those that are served
+    /// already included. Not remembered beyond the track.
+    Pin { name: FullTrackName, origin: Origin },
+    /// A track of the mesh is to be pulled from this neighbour as well, or no longer.
+    Upstream {
+        track: TrackId,
+        session: SessionId,
+        wanted: bool,
+    },
+    /// The neighbour that leads to an origin: who is asked by FETCH and TRACK_STATUS while no subscription runs.
+    Route {
+        origin: NodeId,
+        session: Option<SessionId>,
+    },
+    /// Somebody in the mesh announces this, or nobody any more.
+    Remote { announced: Announced, present: bool },
     /// Only the time.
     Tick,
 }

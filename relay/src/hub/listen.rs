@@ -5,13 +5,13 @@ use std::time::Duration;
 use headwater_pubsub::wire::{FullTrackName, Parameters, RequestErrorCode};
 
 use super::Hub;
-use super::input::{RequestKey, RequestRef, SessionId, Tag, TrackId};
+use super::input::{Origin, RequestKey, RequestRef, SessionId, Tag, TrackId};
 use super::opened::Purpose;
 use super::output::Output;
 use super::refusals::{Refusal, error};
 use super::session::{Incoming, Kind, overload};
 use super::timers::Timer;
-use super::tracks::{Listener, ListenerState, Track};
+use super::tracks::{Asker, Listener, ListenerState, Track};
 
 impl Hub {
     pub(super) fn subscribe(
@@ -19,15 +19,22 @@ impl Hub {
         session: SessionId,
         key: RequestKey,
         name: &FullTrackName,
+        origin: Option<Origin>,
         parameters: Parameters,
     ) {
         let request = RequestRef::Peer(session, key);
         let waits = parameters.rendezvous_timeout_ms.unwrap_or_default() > 0;
-        if let Err(refusal) = self.admit_subscribe(session, name, waits) {
+        if let Err(refusal) = self.admit_subscribe(session, name, origin, waits) {
             self.reject(request, refusal);
             return;
         }
-        let id = self.tracks.live_or_new(name);
+        let asker = match origin {
+            Some(_) => Asker::Neighbour,
+            None => Asker::Client,
+        };
+        let id = self
+            .tracks
+            .live_or_new(name, origin.unwrap_or_else(|| self.mesh.pinned(name)));
         self.hold_request(session, key, Incoming::Subscribe { track: id });
         if let Some(session) = self.sessions.get_mut(&session)
             && waits
@@ -42,6 +49,7 @@ impl Hub {
             .set(Timer::Wait(request), self.now.saturating_add(patience));
         let listener = Listener {
             forward: parameters.forward.unwrap_or(true),
+            asker,
             state: ListenerState::Waiting {
                 parameters: Box::new(parameters),
                 rendezvous: waits,
@@ -53,14 +61,27 @@ impl Hub {
             track.unserved.insert(request);
             track.said.clear();
         }
+        if asker == Asker::Neighbour {
+            self.child_came(id, session);
+        }
         self.touch(id);
     }
 
-    fn admit_subscribe(&self, session: SessionId, name: &FullTrackName, waits: bool) -> Result<(), Refusal> {
+    fn admit_subscribe(
+        &self,
+        session: SessionId,
+        name: &FullTrackName,
+        origin: Option<Origin>,
+        waits: bool,
+    ) -> Result<(), Refusal> {
         let state = self.admit(session, Kind::Subscribe)?;
         refuse_reserved(name)?;
-        let track = self.tracks.live(name).and_then(|id| self.tracks.get(id));
-        if track.is_some_and(|track| listener_of(track, session).is_some()) {
+        let track = self
+            .tracks
+            .live(name, self.mesh.pinned(name))
+            .and_then(|id| self.tracks.get(id));
+        // A neighbour that comes back to us may do so before we hear that it has left.
+        if origin.is_none() && track.is_some_and(|track| listener_of(track, session).is_some()) {
             return Err(error(
                 RequestErrorCode::DUPLICATE_SUBSCRIPTION,
                 "the session has a subscription to this track",
@@ -157,7 +178,7 @@ impl Hub {
             self.timers
                 .set(Timer::Wait(request), self.now.saturating_add(self.config.answer));
             self.touch(id);
-        } else if pending {
+        } else if pending || self.is_of_mesh(id) {
             self.drop_listener(id, request);
             self.reject(
                 request,
@@ -195,6 +216,9 @@ impl Hub {
         track.quieter = true;
         if let ListenerState::Waiting { rendezvous, .. } = listener.state {
             self.stop_waiting(request, rendezvous);
+        }
+        if listener.asker == Asker::Neighbour {
+            self.child_left(id, request.session());
         }
         self.refuse_joining(request);
         self.touch(id);

@@ -4,6 +4,9 @@
 //! Follows the draft sections "Relays", "Namespace Discovery" and "Publishing and Retrieving Tracks". One upstream subscription
 //! for each track and publisher serves any number of subscribers; a subscriber never sees which publisher, or how many.
 //!
+//! Of a mesh of nodes the hub knows that a track may have publishers elsewhere ([`Origin`]), and does what it is told about
+//! where to pull such a track from; the overlay decides that.
+//!
 //! Not here: objects, caches, cursors and the largest location, which the data plane has; bytes, streams and Request IDs,
 //! which sessions have; tokens, which the node turns into [`Identity`] and [`Rights`].
 
@@ -13,6 +16,7 @@ mod fetch;
 mod groups;
 mod input;
 mod listen;
+mod mesh;
 mod namespaces;
 mod opened;
 mod output;
@@ -35,10 +39,10 @@ use std::time::Duration;
 
 pub use config::HubConfig;
 pub use input::{
-    Answer, FetchRange, FillOutcome, Identity, Input, JoiningStart, RequestKey, RequestRef, Rights,
-    SessionId, Tag, TrackId,
+    Announced, Answer, FetchRange, FillOutcome, Identity, Input, JoiningStart, Origin, RequestKey,
+    RequestRef, Rights, SessionId, Tag, TrackId,
 };
-pub use output::{Outgoing, Output, ServedRange};
+pub use output::{Outgoing, Output, ServedRange, UpstreamState};
 pub use view::{NamespaceView, SessionView, TrackView};
 
 use namespaces::{Interest, Namespaces};
@@ -70,6 +74,7 @@ pub struct Hub {
     sessions: BTreeMap<SessionId, Session>,
     tracks: Tracks,
     namespaces: Namespaces,
+    mesh: mesh::Mesh,
     opened: BTreeMap<Tag, Opened>,
     next_tag: u64,
     timers: Timers,
@@ -94,6 +99,7 @@ impl Hub {
             sessions: BTreeMap::new(),
             tracks: Tracks::default(),
             namespaces: Namespaces::default(),
+            mesh: mesh::Mesh::default(),
             opened: BTreeMap::new(),
             next_tag: 0,
             timers: Timers::default(),
@@ -179,9 +185,10 @@ impl Hub {
                 session,
                 key,
                 track,
+                origin,
                 parameters,
             } => {
-                self.subscribe(session, key, &track, parameters);
+                self.subscribe(session, key, &track, origin, parameters);
             }
             Input::Publish {
                 session,
@@ -197,7 +204,12 @@ impl Hub {
                 range,
                 parameters,
             } => self.fetch(session, key, range, parameters),
-            Input::TrackStatus { session, key, track } => self.track_status(session, key, track),
+            Input::TrackStatus {
+                session,
+                key,
+                track,
+                origin,
+            } => self.track_status(session, key, track, origin),
             Input::PublishNamespace {
                 session,
                 key,
@@ -235,7 +247,7 @@ impl Hub {
             Input::SubscriptionEnded { request } | Input::FetchEnded { request } => {
                 self.ended_by_node(request)
             }
-            _ => {}
+            input => self.told_of_mesh(input),
         }
     }
 
@@ -248,6 +260,8 @@ impl Hub {
                 Timer::Restart(track, session) => self.restarted(track, session),
                 Timer::Linger(track) => self.linger_over(track),
                 Timer::Fill(request) => self.fill_over(request),
+                Timer::Cut(track) => self.cut_over(track),
+                Timer::Abandoned(track) => self.abandoned(track),
             }
             self.settle_all();
         }

@@ -80,6 +80,11 @@ impl Namespaces {
         last
     }
 
+    /// Whether this very namespace is published.
+    pub(super) fn is_published(&self, namespace: &TrackNamespace) -> bool {
+        self.published.contains_key(namespace)
+    }
+
     /// Sessions that published this namespace or one above it.
     pub(super) fn publishers(&self, namespace: &TrackNamespace) -> BTreeSet<SessionId> {
         prefixes(namespace)

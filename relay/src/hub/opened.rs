@@ -173,6 +173,7 @@ impl Hub {
         track.backoff.remove(&session);
         let step = track.groups.learn(dynamic_groups);
         self.step_groups(id, step);
+        self.upstream_established(id, session);
         self.touch(id);
     }
 
@@ -218,6 +219,18 @@ impl Hub {
         let Some(source) = self.remove_source(id, session) else {
             return;
         };
+        if source.is_published()
+            && !self
+                .tracks
+                .get(id)
+                .is_some_and(super::tracks::Track::is_published)
+        {
+            self.withdraw_track(id);
+        }
+        if self.is_of_mesh(id) {
+            self.left_in_mesh(id, session, why);
+            return;
+        }
         if source.is_established()
             && let Some(track) = self.tracks.get_mut(id)
         {

@@ -5,7 +5,8 @@ use headwater_pubsub::wire::{
     FullTrackName, Location, Parameters, PublishDoneCode, StreamCode, TrackName, TrackNamespace,
 };
 
-use super::input::{JoiningStart, RequestRef, SessionId, Tag, TrackId};
+use super::input::{Announced, JoiningStart, Origin, RequestRef, SessionId, Tag, TrackId};
+use crate::overlay::id::NodeId;
 
 /// A request that the hub has opened. Authorization tokens and the Request ID are the node's to add.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,7 @@ pub enum Outgoing {
     Subscribe {
         track: TrackId,
         name: FullTrackName,
+        origin: Origin,
         parameters: Parameters,
     },
     /// PUBLISH, with the largest object and the properties of the track.
@@ -27,11 +29,12 @@ pub enum Outgoing {
     Fetch {
         track: TrackId,
         name: FullTrackName,
+        origin: Origin,
         start: Location,
         end: Location,
     },
     /// TRACK_STATUS.
-    TrackStatus { name: FullTrackName },
+    TrackStatus { name: FullTrackName, origin: Origin },
 }
 
 /// Which objects a downstream FETCH is served.
@@ -54,6 +57,17 @@ pub enum ServedRange {
     },
 }
 
+/// See [`Output::Upstream`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamState {
+    /// SUBSCRIBE_OK.
+    Established,
+    /// REQUEST_ERROR, or no answer.
+    Refused,
+    /// PUBLISH_DONE, or the session broke.
+    Left,
+}
+
 /// What a [`Hub`](super::Hub) wants done, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are what their types and the variant say")]
@@ -74,6 +88,8 @@ pub enum Output {
 
     /// Make the track. Comes before the first output that names it.
     TrackCreated { track: TrackId, name: FullTrackName },
+    /// The publishers of the track are elsewhere from now on: only groups after the largest known may come of them.
+    TrackMoved { track: TrackId },
     /// No source is left or the track is malformed: end every subscription it is served to with PUBLISH_DONE, once its
     /// objects are delivered (at once if malformed). All are over.
     TrackEnded {
@@ -138,6 +154,12 @@ pub enum Output {
         error: RequestError,
     },
 
+    /// End one subscription that is served with PUBLISH_DONE, whatever it is still owed. It is over.
+    EndServed {
+        request: RequestRef,
+        code: PublishDoneCode,
+        reason: String,
+    },
     /// End one PUBLISH that was not answered yet with PUBLISH_DONE. It is over.
     EndSubscription {
         request: RequestRef,
@@ -181,6 +203,29 @@ pub enum Output {
         suffix: TrackNamespace,
         name: TrackName,
     },
+
+    /// A track whose publishers are at another node is wanted: owed are `Upstream`s that say where to pull it from.
+    Want {
+        track: TrackId,
+        name: FullTrackName,
+        origin: NodeId,
+    },
+    /// It is wanted no more; all its `Upstream`s are void.
+    Unwant { track: TrackId },
+    /// What became of pulling a track from a neighbour. After `Refused` and `Left` its `Upstream` is void.
+    Upstream {
+        track: TrackId,
+        session: SessionId,
+        state: UpstreamState,
+    },
+    /// A neighbour pulls something of an origin through this node, or no longer anything.
+    Child {
+        session: SessionId,
+        origin: NodeId,
+        present: bool,
+    },
+    /// Something is published here that was not, or no longer.
+    Announce { announced: Announced, present: bool },
 }
 
 impl Output {
@@ -189,6 +234,12 @@ impl Output {
         match self {
             Self::Open { session, .. } => Some(*session),
             Self::TrackCreated { .. }
+            | Self::TrackMoved { .. }
+            | Self::Want { .. }
+            | Self::Unwant { .. }
+            | Self::Upstream { .. }
+            | Self::Child { .. }
+            | Self::Announce { .. }
             | Self::TrackEnded { .. }
             | Self::TrackDropped { .. }
             | Self::WatchLargestGroup { .. } => None,
@@ -205,6 +256,7 @@ impl Output {
             | Self::ApplyUpdate { request, .. }
             | Self::AcceptUpdate { request }
             | Self::FailUpdate { request, .. }
+            | Self::EndServed { request, .. }
             | Self::EndSubscription { request, .. }
             | Self::ResetFetch { request, .. }
             | Self::HoleFilled { request, .. }

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use headwater_pubsub::wire::{FullTrackName, Parameters, RequestErrorCode, StreamCode, TrackNamespace};
 
 use super::Hub;
-use super::input::{Identity, RequestKey, RequestRef, Rights, SessionId, Tag, TrackId};
+use super::input::{Announced, Identity, Origin, RequestKey, RequestRef, Rights, SessionId, Tag, TrackId};
 use super::listen::{listener_of, refuse_reserved};
 use super::namespaces::Interest;
 use super::opened::{Opened, Purpose};
 use super::output::{Outgoing, Output};
 use super::refusals::{Refusal, error};
 use super::session::{Incoming, Kind, TracksInterest};
-use super::tracks::{Listener, ListenerState, Source, SourceState, Track};
+use super::tracks::{Asker, Listener, ListenerState, Source, SourceState, Track};
 
 impl Hub {
     pub(super) fn publish(
@@ -27,7 +27,8 @@ impl Hub {
             self.reject(request, refusal);
             return;
         }
-        let id = self.tracks.live_or_new(name);
+        let id = self.tracks.live_or_new(name, Origin::Here);
+        let new = !self.tracks.get(id).is_some_and(Track::is_published);
         // Our own SUBSCRIBE has to be over before PUBLISH_OK. draft section "Subscriptions"
         if let Some(crossed) = self.remove_source(id, session) {
             self.close(crossed.request, StreamCode::CANCELLED);
@@ -66,6 +67,9 @@ impl Hub {
             new_group_request,
         });
         self.step_groups(id, step);
+        if new {
+            self.announce(Announced::Track(name.clone()), true);
+        }
         for (interest, _) in self.namespaces.interested(Interest::Tracks, name.namespace()) {
             self.offer(id, interest);
         }
@@ -91,7 +95,10 @@ impl Hub {
             return Err(not_allowed());
         }
         refuse_reserved(name)?;
-        let track = self.tracks.live(name).and_then(|id| self.tracks.get(id));
+        let track = self
+            .tracks
+            .live(name, Origin::Here)
+            .and_then(|id| self.tracks.get(id));
         if self
             .namespaces
             .is_owned_by_other(name.namespace(), &state.identity)
@@ -206,6 +213,7 @@ impl Hub {
                 request,
                 Listener {
                     state,
+                    asker: Asker::Client,
                     forward,
                     held: Vec::new(),
                 },

@@ -8,18 +8,28 @@ use headwater_pubsub::wire::control::RequestError;
 use headwater_pubsub::wire::{FullTrackName, Parameters};
 
 use super::Hub;
-use super::input::{SessionId, TrackId};
+use super::input::{Origin, SessionId, TrackId};
 use super::opened::Purpose;
-use super::output::Outgoing;
+use super::output::{Outgoing, UpstreamState};
 use super::timers::Timer;
 use super::tracks::{Source, SourceState};
 
 impl Hub {
     /// Sessions that may be asked for a track: those that published its namespace or a prefix of it, and those that published
     /// the track itself (draft section "Publisher Interactions").
-    pub(super) fn publishers(&self, name: &FullTrackName) -> BTreeSet<SessionId> {
+    ///
+    /// For a track of the mesh: the neighbours that the overlay names.
+    pub(super) fn publishers(&self, name: &FullTrackName, origin: Origin) -> BTreeSet<SessionId> {
+        let track = self.tracks.live(name, origin).and_then(|id| self.tracks.get(id));
+        if let Origin::Node(node) = origin {
+            let upstreams = track.and_then(|track| track.upstreams.as_ref());
+            return match upstreams.filter(|upstreams| !upstreams.is_empty()) {
+                Some(upstreams) => upstreams.clone(),
+                None => self.mesh.route(node).into_iter().collect(),
+            };
+        }
         let mut found = self.namespaces.publishers(name.namespace());
-        if let Some(track) = self.tracks.live(name).and_then(|id| self.tracks.get(id)) {
+        if let Some(track) = track {
             found.extend(
                 track
                     .sources
@@ -39,8 +49,12 @@ impl Hub {
             return;
         }
         let name = track.name.clone();
+        if self.is_of_mesh(id) {
+            self.pursue_in_mesh(id, &name);
+            return;
+        }
         let ask: Vec<SessionId> = self
-            .publishers(&name)
+            .publishers(&name, Origin::Here)
             .into_iter()
             .filter(|session| !track.sources.contains_key(session) && !track.said.contains_key(session))
             .filter(|&session| self.refusals.get(session, &name).is_none())
@@ -50,11 +64,12 @@ impl Hub {
         }
     }
 
-    fn ask(&mut self, id: TrackId, name: &FullTrackName, session: SessionId) {
+    pub(super) fn ask(&mut self, id: TrackId, name: &FullTrackName, session: SessionId) {
         self.create(id);
         let Some(track) = self.tracks.get_mut(id) else {
             return;
         };
+        let origin = track.origin;
         let new_group_request = track.new_group_awaited();
         if let Some(value) = new_group_request {
             track.groups.sent(value);
@@ -71,6 +86,7 @@ impl Hub {
         let request = Outgoing::Subscribe {
             track: id,
             name: name.clone(),
+            origin,
             parameters,
         };
         let request = self.open(session, Purpose::Subscribe { track: id }, request);
@@ -90,6 +106,10 @@ impl Hub {
     pub(super) fn refused(&mut self, id: TrackId, session: SessionId, error: impl Into<RequestError>) {
         let error = error.into();
         if !self.sessions.contains_key(&session) {
+            return;
+        }
+        if self.is_of_mesh(id) {
+            self.upstream_lost(id, session, UpstreamState::Refused);
             return;
         }
         let Some(track) = self.tracks.get_mut(id) else {
@@ -120,7 +140,9 @@ impl Hub {
 
     /// A refusal no longer counts: a subscriber that waits for the track has its publisher asked again.
     pub(super) fn refusal_over(&mut self, session: SessionId, name: &FullTrackName) {
-        let Some(id) = self.tracks.live(name) else { return };
+        let Some(id) = self.tracks.live(name, Origin::Here) else {
+            return;
+        };
         let Some(track) = self.tracks.get_mut(id) else {
             return;
         };
@@ -135,7 +157,7 @@ impl Hub {
         let Some(track) = self.tracks.get(id) else {
             return Vec::new();
         };
-        self.publishers(&track.name)
+        self.publishers(&track.name, track.origin)
             .into_iter()
             .filter_map(|session| {
                 track

@@ -7,7 +7,7 @@ use headwater_pubsub::wire::{FullTrackName, RequestErrorCode, TrackNamespace};
 
 use super::HubConfig;
 use super::fetch::Fetch;
-use super::input::{Identity, RequestKey, Rights, SessionId, Tag, TrackId};
+use super::input::{Identity, Origin, RequestKey, Rights, SessionId, Tag, TrackId};
 use super::refusals::{Refusal, error};
 
 /// A session that is up.
@@ -42,6 +42,7 @@ pub(super) enum Incoming {
 #[derive(Debug)]
 pub(super) struct Status {
     pub(super) name: FullTrackName,
+    pub(super) origin: Origin,
     /// Publishers asked so far, and what they said.
     pub(super) tried: BTreeMap<SessionId, RequestError>,
     /// The question that is out.

@@ -12,7 +12,7 @@ use super::output::Output;
 use super::refusals::{error, is_verdict, most_useful};
 use super::session::Incoming;
 use super::timers::Timer;
-use super::tracks::{Listener, ListenerState, SourceState};
+use super::tracks::{Asker, Listener, ListenerState, SourceState};
 use super::{Interest, SessionId};
 
 impl Hub {
@@ -44,11 +44,14 @@ impl Hub {
             .backoff
             .retain(|session, _| self.sessions.contains_key(session));
         self.pursue(id);
+        if self.is_of_mesh(id) && !self.settle_in_mesh(id) {
+            return;
+        }
         let Some(track) = self.tracks.get(id) else { return };
         if track.is_established() {
             self.adjust_forward(id);
             self.serve_waiting(id);
-        } else if !track.is_pending() && !self.give_up(id) {
+        } else if !self.is_of_mesh(id) && !track.is_pending() && !self.give_up(id) {
             return;
         }
         self.rest(id);
@@ -109,12 +112,16 @@ impl Hub {
         let listeners = std::mem::take(&mut track.listeners);
         track.unserved.clear();
         track.ended = true;
-        let (name, created) = (track.name.clone(), track.created);
+        let (name, origin, created) = (track.name.clone(), track.origin, track.created);
         self.timers.cancel(Timer::Linger(id));
+        self.unwant(id);
         self.tracks.unname(id);
         self.forget_offers(id);
         let mut waiting = Vec::new();
         for (request, listener) in listeners {
+            if listener.asker == Asker::Neighbour {
+                self.child_left(id, request.session());
+            }
             match listener.state {
                 ListenerState::Waiting { .. } => waiting.push((request, listener)),
                 ListenerState::Offered { .. } => {
@@ -140,16 +147,20 @@ impl Hub {
             });
         }
         if !waiting.is_empty() {
-            let next = self.tracks.live_or_new(&name);
+            let next = self.tracks.live_or_new(&name, origin);
             for (request, listener) in waiting {
+                let neighbour = listener.asker == Asker::Neighbour;
                 self.move_listener(next, request, listener);
+                if neighbour {
+                    self.child_came(next, request.session());
+                }
             }
             self.touch(next);
         }
         self.touch(id);
     }
 
-    fn move_listener(&mut self, to: TrackId, request: RequestRef, listener: Listener) {
+    pub(super) fn move_listener(&mut self, to: TrackId, request: RequestRef, listener: Listener) {
         if let RequestRef::Peer(session, key) = request
             && let Some(Incoming::Subscribe { track }) = self
                 .sessions
@@ -256,6 +267,7 @@ impl Hub {
                 self.set_forward(id, session, false);
             }
         }
+        self.unwant(id);
         if self.tracks.get(id).is_some_and(|track| track.sources.is_empty()) {
             self.drop_track(id);
         }
@@ -274,11 +286,13 @@ impl Hub {
 
     fn drop_track(&mut self, id: TrackId) {
         self.timers.cancel(Timer::Linger(id));
+        self.unwant(id);
         self.forget_offers(id);
-        if let Some(track) = self.tracks.remove(id)
-            && track.created
-        {
-            self.push(Output::TrackDropped { track: id });
+        if let Some(track) = self.tracks.remove(id) {
+            self.mesh.unpin(&track.name, track.origin);
+            if track.created {
+                self.push(Output::TrackDropped { track: id });
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use headwater_pubsub::wire::control::RequestError;
 use headwater_pubsub::wire::{FullTrackName, RequestErrorCode};
 
 use super::Hub;
-use super::input::{RequestKey, RequestRef, SessionId};
+use super::input::{Origin, RequestKey, RequestRef, SessionId};
 use super::listen::refuse_reserved;
 use super::opened::Purpose;
 use super::output::{Outgoing, Output};
@@ -15,7 +15,13 @@ use super::session::{Incoming, Kind, Status};
 use super::tracks::Track;
 
 impl Hub {
-    pub(super) fn track_status(&mut self, session: SessionId, key: RequestKey, name: FullTrackName) {
+    pub(super) fn track_status(
+        &mut self,
+        session: SessionId,
+        key: RequestKey,
+        name: FullTrackName,
+        origin: Option<Origin>,
+    ) {
         let request = RequestRef::Peer(session, key);
         let admitted = self
             .admit(session, Kind::TrackStatus)
@@ -24,13 +30,15 @@ impl Hub {
             self.reject(request, refusal);
             return;
         }
-        let live = self.tracks.live(&name);
+        let origin = origin.unwrap_or_else(|| self.mesh.pinned(&name));
+        let live = self.tracks.live(&name, origin);
         if let Some(track) = live.filter(|&id| self.tracks.get(id).is_some_and(Track::is_flowing)) {
             self.push(Output::ServeTrackStatus { request, track });
             return;
         }
         let status = Status {
             name,
+            origin,
             tried: BTreeMap::new(),
             tag: None,
         };
@@ -53,23 +61,23 @@ impl Hub {
         let Some(status) = self.status(request) else {
             return;
         };
-        let (name, tried) = (status.name.clone(), status.tried.clone());
+        let (name, origin, tried) = (status.name.clone(), status.origin, status.tried.clone());
         let next = self
-            .publishers(&name)
+            .publishers(&name, origin)
             .into_iter()
             .find(|session| !tried.contains_key(session));
         if let Some(session) = next {
             let opened = self.open(
                 session,
                 Purpose::Status { of: request },
-                Outgoing::TrackStatus { name },
+                Outgoing::TrackStatus { name, origin },
             );
             if let (Some(status), RequestRef::Hub(_, tag)) = (self.status(request), opened) {
                 status.tag = Some(tag);
             }
             return;
         }
-        let live = self.tracks.live(&name);
+        let live = self.tracks.live(&name, origin);
         if let Some(track) = live.filter(|&id| self.tracks.get(id).is_some_and(Track::is_established)) {
             self.take_peer_request(request);
             self.push(Output::ServeTrackStatus { request, track });

@@ -2,6 +2,7 @@
 
 mod discovery;
 mod fetch;
+mod mesh;
 mod properties;
 mod publish;
 mod subscribe;
@@ -91,6 +92,7 @@ impl World {
             session,
             key,
             track,
+            origin: None,
             parameters,
         })
     }

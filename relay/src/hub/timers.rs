@@ -18,6 +18,10 @@ pub(super) enum Timer {
     Restart(TrackId, SessionId),
     /// A track without subscribers and fetches gives its sources back.
     Linger(TrackId),
+    /// A track of the mesh without any source ends for neighbours, which can look for another way themselves.
+    Cut(TrackId),
+    /// It ends for everybody.
+    Abandoned(TrackId),
     /// The budget of a FETCH for waiting is spent.
     Fill(RequestRef),
 }

@@ -7,12 +7,15 @@ use headwater_pubsub::wire::control::RequestError;
 use headwater_pubsub::wire::{FullTrackName, Parameters, PublishDoneCode, TrackName, TrackNamespace};
 
 use super::groups::NewGroups;
-use super::input::{RequestKey, RequestRef, SessionId, Tag, TrackId};
+use super::input::{Origin, RequestKey, RequestRef, SessionId, Tag, TrackId};
 
 /// One life of a track.
 #[derive(Debug)]
 pub(super) struct Track {
     pub(super) name: FullTrackName,
+    pub(super) origin: Origin,
+    /// Of a track of the mesh: the neighbours it is to be pulled from; `None` until it is wanted.
+    pub(super) upstreams: Option<BTreeSet<SessionId>>,
     /// The node was told to make it.
     pub(super) created: bool,
     /// Its last source left: it serves the fetches it has and nothing else.
@@ -80,8 +83,19 @@ impl Source {
 pub(super) struct Listener {
     pub(super) state: ListenerState,
     pub(super) forward: bool,
+    /// Whether it said whose publishers it means, as neighbours do.
+    pub(super) asker: Asker,
     /// Updates that wait until they can be answered truthfully.
     pub(super) held: Vec<Parameters>,
+}
+
+/// Who a downstream subscription is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Somebody to whom the mesh is one relay.
+    Client,
+    /// A node of the mesh that means this origin.
+    Neighbour,
 }
 
 #[derive(Debug)]
@@ -99,9 +113,11 @@ pub(super) enum ListenerState {
 }
 
 impl Track {
-    pub(super) fn new(name: FullTrackName) -> Self {
+    pub(super) fn new(name: FullTrackName, origin: Origin) -> Self {
         Self {
             name,
+            origin,
+            upstreams: None,
             created: false,
             ended: false,
             sources: BTreeMap::new(),
@@ -178,7 +194,7 @@ impl Track {
 #[derive(Debug, Default)]
 pub(super) struct Tracks {
     by_id: BTreeMap<TrackId, Track>,
-    by_name: BTreeMap<FullTrackName, TrackId>,
+    by_name: BTreeMap<(FullTrackName, Origin), TrackId>,
     next: u64,
 }
 
@@ -191,27 +207,36 @@ impl Tracks {
         self.by_id.get_mut(&id)
     }
 
-    pub(super) fn live(&self, name: &FullTrackName) -> Option<TrackId> {
-        self.by_name.get(name).copied()
+    pub(super) fn live(&self, name: &FullTrackName, origin: Origin) -> Option<TrackId> {
+        self.by_name.get(&(name.clone(), origin)).copied()
     }
 
-    pub(super) fn live_or_new(&mut self, name: &FullTrackName) -> TrackId {
-        if let Some(id) = self.live(name) {
+    pub(super) fn live_or_new(&mut self, name: &FullTrackName, origin: Origin) -> TrackId {
+        if let Some(id) = self.live(name, origin) {
             return id;
         }
         let id = TrackId(self.next);
         self.next += 1;
-        self.by_id.insert(id, Track::new(name.clone()));
-        self.by_name.insert(name.clone(), id);
+        self.by_id.insert(id, Track::new(name.clone(), origin));
+        self.by_name.insert((name.clone(), origin), id);
         id
+    }
+
+    /// Gives a live track another origin, where there is no such track yet.
+    pub(super) fn set_origin(&mut self, id: TrackId, origin: Origin) {
+        self.unname(id);
+        if let Some(track) = self.by_id.get_mut(&id) {
+            track.origin = origin;
+            self.by_name.insert((track.name.clone(), origin), id);
+        }
     }
 
     /// Takes a track out of the index: a new life may begin under its name.
     pub(super) fn unname(&mut self, id: TrackId) {
         if let Some(track) = self.by_id.get(&id)
-            && self.by_name.get(&track.name) == Some(&id)
+            && self.live(&track.name, track.origin) == Some(id)
         {
-            self.by_name.remove(&track.name);
+            self.by_name.remove(&(track.name.clone(), track.origin));
         }
     }
 
@@ -224,11 +249,12 @@ impl Tracks {
         self.by_id.iter().map(|(&id, track)| (id, track))
     }
 
-    /// Live tracks whose namespace begins with `prefix`, in the order of their names.
+    /// Live tracks of this node's publishers whose namespace begins with `prefix`, in the order of their names.
     pub(super) fn under<'a>(&'a self, prefix: &'a TrackNamespace) -> impl Iterator<Item = TrackId> + 'a {
         self.by_name
-            .range(first_under(prefix)..)
-            .take_while(move |(name, _)| name.namespace().has_prefix(prefix))
+            .range((first_under(prefix), Origin::Here)..)
+            .take_while(move |((name, _), _)| name.namespace().has_prefix(prefix))
+            .filter(|((_, origin), _)| *origin == Origin::Here)
             .map(|(_, &id)| id)
     }
 

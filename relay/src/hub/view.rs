@@ -113,7 +113,7 @@ impl Hub {
 
     /// The live track of a name.
     pub fn track(&self, name: &FullTrackName) -> Option<TrackId> {
-        self.tracks.live(name)
+        self.tracks.live(name, self.mesh.pinned(name))
     }
 
     /// Whether nothing is held for anybody: no sessions, tracks, requests or memories.
@@ -121,6 +121,7 @@ impl Hub {
         self.sessions.is_empty()
             && self.tracks.is_empty()
             && self.namespaces.is_empty()
+            && self.mesh.is_empty()
             && self.opened.is_empty()
             && self.joining.is_empty()
             && self.refusals.is_empty()

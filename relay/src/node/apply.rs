@@ -258,6 +258,17 @@ impl Shared {
                 });
                 over(state, request);
             }
+            Output::EndServed {
+                request,
+                code,
+                reason,
+            } => {
+                with(state, request, |entry, key, _| {
+                    entry.handle.end_subscription(key, code, &reason);
+                    None
+                });
+                over(state, request);
+            }
             other => debug!(output = ?other, "nothing to do"),
         }
     }
@@ -329,7 +340,7 @@ fn send(
             }
             Ok((key, None))
         }
-        Outgoing::TrackStatus { name } => handle
+        Outgoing::TrackStatus { name, .. } => handle
             .act(|session, _| session.track_status(name, Parameters::default()))
             .map(|key| (key, None)),
     }

@@ -314,6 +314,7 @@ fn input_of(
             session,
             key: hub_key,
             track,
+            origin: None,
             parameters,
         },
         IncomingRequest::Publish {
@@ -339,7 +340,12 @@ fn input_of(
             joining: _,
             parameters,
         } => {
-            let range = hub::FetchRange::Standalone { track, start, end };
+            let range = hub::FetchRange::Standalone {
+                track,
+                origin: None,
+                start,
+                end,
+            };
             Input::Fetch {
                 session,
                 key: hub_key,
@@ -351,6 +357,7 @@ fn input_of(
             session,
             key: hub_key,
             track,
+            origin: None,
         },
         discovery => return discovery_input(session, entry, key, discovery),
     })

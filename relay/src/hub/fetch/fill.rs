@@ -64,7 +64,11 @@ impl Hub {
             return;
         };
         self.create(id);
-        let Some(name) = self.tracks.get(id).map(|track| track.name.clone()) else {
+        let Some((name, origin)) = self
+            .tracks
+            .get(id)
+            .map(|track| (track.name.clone(), track.origin))
+        else {
             return;
         };
         let fill = Fill {
@@ -76,6 +80,7 @@ impl Hub {
         let outgoing = Outgoing::Fetch {
             track: id,
             name,
+            origin,
             start: range.start,
             end: range.end,
         };
@@ -108,8 +113,9 @@ impl Hub {
 
     fn next_publisher(&mut self, request: RequestRef, id: TrackId) -> Option<SessionId> {
         let tried = self.tried(request)?;
-        let name = self.tracks.get(id)?.name.clone();
-        for session in self.publishers(&name) {
+        let track = self.tracks.get(id)?;
+        let (name, origin) = (track.name.clone(), track.origin);
+        for session in self.publishers(&name, origin) {
             if tried.contains(&session) {
                 continue;
             }

@@ -12,6 +12,7 @@ fn fetch_with(world: &mut World, session: u64, key: u64, parameters: Parameters)
     let (session, key) = (SessionId(session), RequestKey(key));
     let range = FetchRange::Standalone {
         track: track("live/cam"),
+        origin: None,
         start: START,
         end: END,
     };
@@ -208,6 +209,7 @@ fn a_fetch_of_what_nobody_has_or_of_nothing_is_refused() {
     );
     let range = FetchRange::Standalone {
         track: track("live/cam"),
+        origin: None,
         start: END,
         end: START,
     };
@@ -342,6 +344,7 @@ fn track_status_is_answered_here_or_passed_on() {
         session: SessionId(session),
         key: RequestKey(key),
         track: track(name),
+        origin: None,
     };
     let outputs = world.feed(status(3, 0, "live/cam"));
     assert_eq!(

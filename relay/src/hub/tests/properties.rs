@@ -226,7 +226,7 @@ impl Node {
             Outgoing::Subscribe { track, name, .. } => (Kind::Subscribe, name, Some(*track)),
             Outgoing::Publish { track, name, .. } => (Kind::Offer, name, Some(*track)),
             Outgoing::Fetch { track, name, .. } => (Kind::Fill, name, Some(*track)),
-            Outgoing::TrackStatus { name } => (Kind::Status, name, None),
+            Outgoing::TrackStatus { name, .. } => (Kind::Status, name, None),
         };
         assert!(track.is_none_or(|track| self.tracks.contains(&track)));
         let request = RequestRef::Hub(session, tag);

@@ -201,6 +201,7 @@ impl Node {
                     session,
                     key,
                     track: name(track),
+                    origin: None,
                     parameters,
                 }
             }
@@ -234,6 +235,7 @@ impl Node {
                 let (start, end) = (Location::new(0, 0), Location::new(3, 0));
                 let range = FetchRange::Standalone {
                     track: super::track(TRACKS[track]),
+                    origin: None,
                     start,
                     end,
                 };
@@ -285,6 +287,7 @@ impl Node {
                     session,
                     key,
                     track: super::track(TRACKS[track]),
+                    origin: None,
                 }
             }
             Op::Announce {

@@ -1,0 +1,282 @@
+//! Tracks of other nodes: pulled from where the overlay says, kept apart by origin, joined for clients.
+
+use super::*;
+use crate::overlay::id::NodeId;
+
+const NEAR: Origin = Origin::Node(NodeId([1; 32]));
+const FAR: Origin = Origin::Node(NodeId([2; 32]));
+
+fn name() -> FullTrackName {
+    track("live/cam")
+}
+
+fn wanted(outputs: &[Output]) -> Option<TrackId> {
+    outputs.iter().find_map(|output| match output {
+        Output::Want { track, .. } => Some(*track),
+        _ => None,
+    })
+}
+
+/// The sessions that are asked for the track, with their tags.
+fn asked(outputs: &[Output]) -> Vec<(u64, Tag)> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Open {
+                session,
+                tag,
+                request: Outgoing::Subscribe { .. },
+            } => Some((session.0, *tag)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn served(outputs: &[Output]) -> usize {
+    outputs
+        .iter()
+        .filter(|output| matches!(output, Output::ServeSubscribe { .. }))
+        .count()
+}
+
+fn pin(world: &mut World, origin: Origin) -> Vec<Output> {
+    let name = name();
+    world.feed(Input::Pin { name, origin })
+}
+
+fn upstream(world: &mut World, track: TrackId, session: u64, wanted: bool) -> Vec<Output> {
+    let session = SessionId(session);
+    world.feed(Input::Upstream {
+        track,
+        session,
+        wanted,
+    })
+}
+
+/// A client (1) that is served a track of the origin `NEAR` by neighbour 7; neighbour 8 stands by.
+fn watching() -> (World, TrackId, Tag) {
+    let mut world = World::new();
+    world.up(1, "client");
+    world.up(7, "neighbour");
+    world.up(8, "other neighbour");
+    assert_eq!(pin(&mut world, NEAR), []);
+    let outputs = world.subscribe(1, 0, &name());
+    let id = wanted(&outputs).expect("the overlay is asked");
+    let outputs = upstream(&mut world, id, 7, true);
+    let [(7, tag)] = asked(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    let outputs = world.accept(tag);
+    assert_eq!(served(&outputs), 1);
+    assert!(outputs.contains(&Output::Upstream {
+        track: id,
+        session: SessionId(7),
+        state: UpstreamState::Established
+    }));
+    (world, id, tag)
+}
+
+#[test]
+fn a_client_is_served_through_the_neighbour_that_the_overlay_names() {
+    let (mut world, id, _) = watching();
+    let key = RequestKey(0);
+    let request = RequestRef::Peer(SessionId(1), key);
+    world.feed(Input::Cancelled { request });
+    let outputs = world.pass(Duration::from_secs(3));
+    assert!(outputs.contains(&Output::Unwant { track: id }));
+    assert!(outputs.contains(&Output::TrackDropped { track: id }));
+    // The pin went with the track.
+    assert!(wanted(&world.subscribe(1, 1, &name())).is_none());
+}
+
+#[test]
+fn the_next_neighbour_is_asked_before_the_first_is_left() {
+    let (mut world, id, old) = watching();
+    let outputs = upstream(&mut world, id, 8, true);
+    let [(8, tag)] = asked(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(served(&world.accept(tag)), 0);
+    let outputs = upstream(&mut world, id, 7, false);
+    let closed = RequestRef::Hub(SessionId(7), old);
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::Close { request, .. } if *request == closed))
+    );
+}
+
+#[test]
+fn a_lost_neighbour_is_told_and_the_client_kept_for_ten_seconds() {
+    let (mut world, id, _) = watching();
+    let outputs = world.down(7);
+    assert!(outputs.contains(&Output::Upstream {
+        track: id,
+        session: SessionId(7),
+        state: UpstreamState::Left
+    }));
+    let outputs = world.pass(Duration::from_secs(9));
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::TrackEnded { .. }))
+    );
+    let outputs = upstream(&mut world, id, 8, true);
+    let [(8, tag)] = asked(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    world.accept(tag);
+    assert!(
+        !world
+            .pass(Duration::from_secs(20))
+            .iter()
+            .any(|output| matches!(output, Output::TrackEnded { .. }))
+    );
+    world.down(8);
+    let ended = world.pass(Duration::from_secs(11));
+    assert!(ended.iter().any(
+        |output| matches!(output, Output::TrackEnded { track, code, .. } if *track == id && *code == PublishDoneCode::INTERNAL_ERROR)
+    ));
+}
+
+#[test]
+fn the_origins_word_ends_the_track_at_once() {
+    let (mut world, id, tag) = watching();
+    let request = RequestRef::Hub(SessionId(7), tag);
+    let done = PublishDone {
+        code: PublishDoneCode::TRACK_ENDED,
+        stream_count: Some(0),
+        reason: String::new(),
+    };
+    let outputs = world.feed(Input::Done { request, done });
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::TrackEnded { track, .. } if *track == id))
+    );
+}
+
+#[test]
+fn a_neighbours_subscription_counts_as_a_child_of_its_origin_and_is_cut_first() {
+    let (mut world, id, tag) = watching();
+    world.up(9, "child");
+    let outputs = world.feed(Input::Subscribe {
+        session: SessionId(9),
+        key: RequestKey(0),
+        track: name(),
+        origin: Some(NEAR),
+        parameters: Parameters::default(),
+    });
+    let Origin::Node(origin) = NEAR else {
+        unreachable!()
+    };
+    let child = |present| Output::Child {
+        session: SessionId(9),
+        origin,
+        present,
+    };
+    assert!(outputs.contains(&child(true)));
+    assert_eq!(served(&outputs), 1, "from the same track");
+    let request = RequestRef::Hub(SessionId(7), tag);
+    world.feed(Input::Cancelled { request });
+    let outputs = world.pass(Duration::from_secs(3));
+    assert!(outputs.contains(&child(false)));
+    let ended = outputs
+        .iter()
+        .filter(|output| matches!(output, Output::EndServed { .. }))
+        .count();
+    assert_eq!(ended, 1, "the client stays: {outputs:?}");
+    assert!(!outputs.contains(&Output::Unwant { track: id }));
+}
+
+#[test]
+fn what_is_published_here_and_elsewhere_under_one_name_is_not_mixed() {
+    let mut world = World::new();
+    world.up(1, "publisher");
+    world.up(9, "neighbour");
+    world.announce(1, 0, "live");
+    let ask = |world: &mut World, key, origin| {
+        world.feed(Input::Subscribe {
+            session: SessionId(9),
+            key: RequestKey(key),
+            track: name(),
+            origin: Some(origin),
+            parameters: Parameters::default(),
+        })
+    };
+    let outputs = ask(&mut world, 0, Origin::Here);
+    assert_eq!(asked(&outputs).len(), 1, "the publisher here is asked");
+    let outputs = ask(&mut world, 1, FAR);
+    assert_eq!(asked(&outputs), [], "and not for the other origin");
+    assert!(wanted(&outputs).is_some());
+}
+
+#[test]
+fn clients_go_on_with_another_origin() {
+    let (mut world, id, tag) = watching();
+    let outputs = pin(&mut world, FAR);
+    assert!(outputs.contains(&Output::TrackMoved { track: id }));
+    let closed = RequestRef::Hub(SessionId(7), tag);
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::Close { request, .. } if *request == closed))
+    );
+    assert_eq!(wanted(&outputs), Some(id), "wanted anew, of the other origin");
+    let [(8, _)] = asked(&upstream(&mut world, id, 8, true))[..] else {
+        panic!("not asked")
+    };
+}
+
+#[test]
+fn a_subscriber_that_waits_is_served_when_the_name_appears_elsewhere() {
+    let mut world = World::new();
+    world.up(1, "client");
+    let parameters = Parameters {
+        rendezvous_timeout_ms: Some(60_000),
+        ..Parameters::default()
+    };
+    assert!(wanted(&world.subscribe_with(1, 0, &name(), parameters)).is_none());
+    let names: Vec<_> = world
+        .hub
+        .client_tracks()
+        .map(|(name, origin)| (name.clone(), origin))
+        .collect();
+    assert_eq!(names, [(name(), Origin::Here)]);
+    assert!(wanted(&pin(&mut world, NEAR)).is_some());
+}
+
+#[test]
+fn namespaces_here_and_elsewhere_are_one_list() {
+    let mut world = World::with(HubConfig {
+        announces: true,
+        ..HubConfig::default()
+    });
+    world.up(1, "publisher");
+    world.up(2, "reader");
+    let (session, key) = (SessionId(2), RequestKey(0));
+    let prefix = TrackNamespace::empty();
+    world.feed(Input::SubscribeNamespace { session, key, prefix });
+    let remote = |world: &mut World, present| {
+        let announced = Announced::Namespace(ns("live"));
+        world.feed(Input::Remote { announced, present })
+    };
+    assert!(matches!(remote(&mut world, true)[..], [Output::Namespace { .. }]));
+    let outputs = world.announce(1, 0, "live");
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::Namespace { .. }))
+    );
+    assert!(outputs.contains(&Output::Announce {
+        announced: Announced::Namespace(ns("live")),
+        present: true
+    }));
+    assert_eq!(remote(&mut world, false), [], "still published here");
+    let outputs = world.down(1);
+    assert!(
+        outputs
+            .iter()
+            .any(|output| matches!(output, Output::NamespaceDone { .. }))
+    );
+}
