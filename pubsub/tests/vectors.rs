@@ -118,7 +118,17 @@ fn varints() {
 
 #[test]
 fn control_messages() {
-    check("control_messages.json", |vector| {
+    check_messages("control_messages.json");
+}
+
+/// Apart from the draft's messages, since only who agreed on an extension may send or accept these.
+#[test]
+fn extension_parameters() {
+    check_messages("extension_parameters.json");
+}
+
+fn check_messages(file: &str) {
+    check(file, |vector| {
         let stream = match vector["stream"].as_str() {
             Some("control") => StreamKind::Control,
             Some("request") => StreamKind::Request,

@@ -13,12 +13,15 @@ mod strategy;
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
-use headwater_pubsub::wire::control::StreamKind;
+use headwater_pubsub::wire::control::{
+    Fetch, FetchOk, RequestOk, StreamKind, Subscribe, SubscribeOk, TrackStatus,
+};
 use headwater_pubsub::wire::data::*;
 use headwater_pubsub::wire::error::DecodeError;
+use headwater_pubsub::wire::parameter::{EXTENSION_TYPES, ExtensionParameters};
 use headwater_pubsub::wire::property::{ObjectProperties, TrackProperties};
 use headwater_pubsub::wire::*;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -92,6 +95,33 @@ fn read_fetch(order: GroupOrder, pieces: Vec<Bytes>) -> Result<(Vec<FetchEvent>,
     Ok((events, reader.finish().is_ok()))
 }
 
+/// Messages that may carry extension parameters, with some.
+fn with_extensions() -> impl Strategy<Value = (StreamKind, Message)> {
+    let extensions = btree_map(EXTENSION_TYPES, strategy::blob(60), 0..4).prop_map(|entries| {
+        let mut extensions = ExtensionParameters::empty();
+        for (kind, value) in entries {
+            extensions.insert(kind, value).unwrap();
+        }
+        extensions
+    });
+    (strategy::message(), extensions).prop_filter_map(
+        "not about a track",
+        |((stream, mut message), extensions)| {
+            let (Message::Subscribe(Subscribe { parameters, .. })
+            | Message::SubscribeOk(SubscribeOk { parameters, .. })
+            | Message::Fetch(Fetch { parameters, .. })
+            | Message::FetchOk(FetchOk { parameters, .. })
+            | Message::TrackStatus(TrackStatus { parameters, .. })
+            | Message::RequestOk(RequestOk { parameters, .. })) = &mut message
+            else {
+                return None;
+            };
+            parameters.extensions = extensions;
+            Some((stream, message))
+        },
+    )
+}
+
 /// Walks everything that looks into a property block.
 fn look_into(properties: &Properties) {
     drop(TrackProperties::parse(properties));
@@ -111,6 +141,15 @@ proptest! {
     fn a_message_is_read_as_it_was_written((stream, message) in strategy::message()) {
         let bytes = encode(&message);
         prop_assert_eq!(read_messages(stream, vec![bytes.freeze()]), Ok((vec![message], true)));
+    }
+
+    #[test]
+    fn extension_parameters_are_read_as_they_were_written((stream, message) in with_extensions()) {
+        let bytes = encode(&message).freeze();
+        for end in 0..bytes.len() {
+            prop_assert_eq!(read_messages(stream, vec![bytes.slice(..end)]), Ok((vec![], end == 0)), "at {}", end);
+        }
+        prop_assert_eq!(read_messages(stream, vec![bytes]), Ok((vec![message], true)));
     }
 
     #[test]

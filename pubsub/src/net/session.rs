@@ -470,11 +470,39 @@ impl SessionHandle {
         setup: Setup,
         limits: Limits,
     ) -> Result<Self, EncodeError> {
+        Self::with(transport, clock, side, setup, limits, None)
+    }
+
+    /// The same, with an extension: if the peer's SETUP also has the option `extension`, which the caller has put into `setup`,
+    /// both ends may use [extension parameters](crate::wire::parameter::ExtensionParameters).
+    ///
+    /// # Errors
+    /// Our SETUP does not fit a message.
+    pub fn with_extension(
+        transport: Transport,
+        clock: Clock,
+        side: Side,
+        setup: Setup,
+        limits: Limits,
+        extension: u64,
+    ) -> Result<Self, EncodeError> {
+        Self::with(transport, clock, side, setup, limits, Some(extension))
+    }
+
+    fn with(
+        transport: Transport,
+        clock: Clock,
+        side: Side,
+        setup: Setup,
+        limits: Limits,
+        extension: Option<u64>,
+    ) -> Result<Self, EncodeError> {
         let config = Config {
             side,
             transport: transport.session_transport(),
             version: transport.version(),
             setup,
+            extension,
             limits,
         };
         let session = Session::new(clock.now(), config)?;

@@ -47,6 +47,9 @@ pub struct Config {
     pub version: Version,
     /// Our SETUP. MAX_AUTH_TOKEN_CACHE_SIZE is set from the limits if absent.
     pub setup: Setup,
+    /// The SETUP option of an extension whose message parameters ([`EXTENSION_TYPES`](crate::wire::parameter::EXTENSION_TYPES))
+    /// may be used once both SETUPs carry it; ours is put into [`Setup::extensions`] by the caller. `None`: they never may.
+    pub extension: Option<u64>,
     /// What the peer may make us keep.
     pub limits: Limits,
 }

@@ -38,6 +38,8 @@ pub struct PeerSetup {
     pub max_auth_token_cache_size: u64,
     /// Name and version of the implementation; sanitise before showing it.
     pub implementation: Option<Bytes>,
+    /// Options that the draft does not define, as received.
+    pub extensions: Properties,
 }
 
 /// What a FETCH of ours asks for.

@@ -103,8 +103,7 @@ impl Session {
             FetchTarget::RelativeJoining { .. } | FetchTarget::AbsoluteJoining { .. } => None,
         };
         self.check_may_ask(namespace)?;
-        parameters
-            .check(Scope::Fetch)
+        self.check_ours(&parameters, Scope::Fetch)
             .map_err(RequestRefused::Parameter)?;
         let (kind, start) = match target {
             FetchTarget::Standalone { track, start, end } => {
@@ -156,7 +155,8 @@ impl Session {
         if !matches!(request.exchange, Exchange::Fetch(Fetch::Offered)) {
             return Err(request.illegal());
         }
-        parameters.check(Scope::FetchOk).map_err(IllegalMove::Parameter)?;
+        self.check_ours(&parameters, Scope::FetchOk)
+            .map_err(IllegalMove::Parameter)?;
         self.send(
             key,
             &Message::FetchOk(FetchOk {

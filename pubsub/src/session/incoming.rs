@@ -133,7 +133,10 @@ impl Session {
             && !matches!(request.exchange, Exchange::Over(After::Anything))
         {
             match request.reader.poll() {
-                Ok(Some(message)) => self.message_received(key, message)?,
+                Ok(Some(message)) => {
+                    self.check_received(&message)?;
+                    self.message_received(key, message)?;
+                }
                 Ok(None) => break,
                 Err(error) if request.is_left_by(&error) => self.cut(key, StreamCode::CANCELLED),
                 Err(error) => return Err(error.into()),

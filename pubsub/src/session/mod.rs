@@ -7,7 +7,7 @@
 //! Request IDs mean.
 //!
 //! One file per exchange: `setup` and `goaway` (control stream), `incoming` and `stream` (request streams), `request` (what all requests share), `update`
-//! (REQUEST_UPDATE), `subscription` (we subscribe), `publication` (we publish), `fetch`, `namespace`. Tables that all of them
+//! (REQUEST_UPDATE), `extension` (parameters beside the draft), `subscription` (we subscribe), `publication` (we publish), `fetch`, `namespace`. Tables that all of them
 //! use: `ids`, `alias`, `token`.
 //!
 //! What it leaves out: expiry of subscriptions and tokens, rendezvous waits and authorization decisions, which need the
@@ -17,6 +17,7 @@ mod alias;
 mod config;
 mod error;
 mod event;
+mod extension;
 mod fetch;
 mod goaway;
 mod ids;
@@ -57,6 +58,8 @@ pub struct Session {
     config: Config,
     phase: Phase,
     control: setup::Control,
+    /// Both SETUPs carry the option of the extension that we are configured with.
+    agreed: bool,
     goaway: goaway::State,
     timers: BTreeMap<Timer, Time>,
     requests: BTreeMap<RequestKey, Request>,
@@ -114,6 +117,7 @@ impl Session {
         Ok(Self {
             phase: Phase::Open,
             control: setup::Control::new(config.version),
+            agreed: false,
             goaway: goaway::State::default(),
             timers,
             requests: BTreeMap::new(),
@@ -179,6 +183,12 @@ impl Session {
     /// Whether the session is closed, by either end.
     pub fn is_closed(&self) -> bool {
         self.phase == Phase::Closed
+    }
+
+    /// Whether extension parameters may be used: both SETUPs carry the option that [`Config::extension`] names. False before
+    /// [`Event::Established`].
+    pub const fn extension_agreed(&self) -> bool {
+        self.agreed
     }
 
     /// What a track alias in a data stream or datagram of the peer stands for.

@@ -113,8 +113,7 @@ impl Session {
         let Exchange::Publication(Publication::Requested { track, forward }) = &request.exchange else {
             return Err(request.illegal());
         };
-        parameters
-            .check(Scope::SubscribeOk)
+        self.check_ours(&parameters, Scope::SubscribeOk)
             .map_err(IllegalMove::Parameter)?;
         let (track, forward, joining) = (track.clone(), *forward, parameters.largest_object);
         let track_alias = self.next_alias;
@@ -162,8 +161,7 @@ impl Session {
         if self.is_reported_blocked(&track) {
             return Err(RequestRefused::Blocked);
         }
-        parameters
-            .check(Scope::Publish)
+        self.check_ours(&parameters, Scope::Publish)
             .map_err(RequestRefused::Parameter)?;
         let track_alias = self.next_alias;
         let joining = parameters.largest_object;
@@ -218,8 +216,7 @@ impl Session {
         if !matches!(request.exchange, Exchange::TrackStatus) || request.opener == Opener::Us {
             return Err(request.illegal());
         }
-        parameters
-            .check(Scope::TrackStatusOk)
+        self.check_ours(&parameters, Scope::TrackStatusOk)
             .map_err(IllegalMove::Parameter)?;
         self.send(
             key,
@@ -243,8 +240,7 @@ impl Session {
         parameters: Parameters,
     ) -> Result<RequestKey, RequestRefused> {
         self.check_may_ask(Some(track.namespace()))?;
-        parameters
-            .check(Scope::TrackStatus)
+        self.check_ours(&parameters, Scope::TrackStatus)
             .map_err(RequestRefused::Parameter)?;
         self.open(Exchange::TrackStatus, false, |request_id| {
             Message::TrackStatus(TrackStatus {

@@ -10,7 +10,7 @@ use super::event::{Event, PeerSetup, RequestKey};
 use super::{Session, Timer};
 use crate::wire::control::Setup;
 use crate::wire::control::StreamKind;
-use crate::wire::{Message, MessageReader, SessionCode, StreamCode, Version};
+use crate::wire::{Message, MessageReader, Properties, SessionCode, StreamCode, Version};
 
 /// Where the peer's control stream stands.
 #[derive(Debug)]
@@ -165,12 +165,18 @@ impl Session {
         }
         let tokens = self.tokens.resolve_setup(setup.authorization_tokens)?;
         self.timers.remove(&Timer::Setup);
+        self.agreed = self.config.extension.is_some_and(|kind| {
+            [&self.config.setup.extensions, &setup.extensions]
+                .into_iter()
+                .all(|options| carries(options, kind))
+        });
         self.events.push_back(Event::Established(PeerSetup {
             path: setup.path,
             authority: setup.authority,
             tokens,
             max_auth_token_cache_size: setup.max_auth_token_cache_size.unwrap_or(0),
             implementation: setup.implementation,
+            extensions: setup.extensions,
         }));
         let before = std::mem::replace(&mut self.control.state, State::Established);
         if let State::AwaitingSetup { early } = before {
@@ -206,4 +212,12 @@ impl Session {
         self.lost(key, Some(StreamCode::EXCESSIVE_LOAD));
         self.abandon(key, StreamCode::EXCESSIVE_LOAD);
     }
+}
+
+/// Whether the options of a SETUP that the draft does not define have `kind` among them.
+fn carries(options: &Properties, kind: u64) -> bool {
+    options
+        .iter()
+        .map_while(Result::ok)
+        .any(|option| option.kind == kind)
 }

@@ -70,8 +70,7 @@ impl Session {
         if self.holder(Role::Subscriber, &track).is_some() {
             return Err(RequestRefused::Duplicate);
         }
-        parameters
-            .check(Scope::Subscribe)
+        self.check_ours(&parameters, Scope::Subscribe)
             .map_err(RequestRefused::Parameter)?;
         let exchange = Exchange::Subscription(Subscription::Requested { track: track.clone() });
         let role = (Role::Subscriber, Opener::Us, track.clone());
@@ -97,8 +96,7 @@ impl Session {
             return Err(request.illegal());
         };
         let (track, alias) = (track.clone(), *alias);
-        parameters
-            .check(Scope::PublishOk)
+        self.check_ours(&parameters, Scope::PublishOk)
             .map_err(IllegalMove::Parameter)?;
         let ok = RequestOk {
             parameters,

@@ -45,7 +45,7 @@ pub(super) fn held_size(parameters: &Parameters, tokens: &[AuthToken]) -> usize 
         .track_namespace_prefix
         .as_ref()
         .map_or(0, TrackNamespace::byte_len);
-    size_of::<Parameters>() + prefix + tokens
+    size_of::<Parameters>() + prefix + tokens + parameters.extensions.len()
 }
 
 impl PeerUpdate {
@@ -114,7 +114,8 @@ impl Session {
         ) else {
             return Err(request.illegal());
         };
-        parameters.check(scope).map_err(IllegalMove::Parameter)?;
+        self.check_ours(&parameters, scope)
+            .map_err(IllegalMove::Parameter)?;
         let prefix = parameters.track_namespace_prefix.clone();
         let request_id = self.next_id.take();
         if let Err(error) = self.send(
@@ -362,7 +363,8 @@ impl Session {
                 return Ok(());
             }
         };
-        parameters.check(scope).map_err(IllegalMove::Parameter)?;
+        self.check_ours(&parameters, scope)
+            .map_err(IllegalMove::Parameter)?;
         let largest = parameters.largest_object;
         let ok = RequestOk {
             parameters,

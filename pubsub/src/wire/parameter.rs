@@ -2,6 +2,7 @@
 //!
 //! They are not key-value pairs: an unknown type cannot be skipped and closes the session (draft section "Message Parameters").
 
+mod extension;
 mod scope;
 mod token;
 
@@ -9,9 +10,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::wire::error::{DecodeError, EncodeError};
 use crate::wire::name::TrackNamespace;
+use crate::wire::property::MAX_VALUE;
 use crate::wire::reader::Reader;
 use crate::wire::{Location, varint};
 
+pub use extension::{EXTENSION_TYPES, ExtensionParameters};
 pub use scope::Scope;
 
 /// Parameter types (draft section "Message Parameters").
@@ -60,6 +63,8 @@ pub struct Parameters {
     pub new_group_request: Option<u64>,
     /// TRACK_NAMESPACE_PREFIX (0x34).
     pub track_namespace_prefix: Option<TrackNamespace>,
+    /// Those of an extension that both ends agreed on in SETUP; the session refuses them otherwise.
+    pub extensions: ExtensionParameters,
 }
 
 impl Parameters {
@@ -82,7 +87,10 @@ impl Parameters {
                 kind::SUBSCRIPTION_FILTER => put_prefixed(buf, |value| {
                     self.filter.map_or(Ok(()), |filter| filter.encode(value))
                 })?,
-                _ => self.encode_plain(kind, buf),
+                _ => match self.extensions.get(kind) {
+                    Some(value) => put_bytes(buf, value),
+                    None => self.encode_plain(kind, buf),
+                },
             }
         }
         Ok(())
@@ -192,6 +200,10 @@ impl Parameters {
                 kind,
                 TrackNamespace::decode(reader)?,
             ),
+            kind if EXTENSION_TYPES.contains(&kind) => {
+                let value = reader.prefixed("extension parameter", MAX_VALUE as u64)?;
+                self.extensions.fill(kind, value)
+            }
             // draft "Message Parameters": unknown ones cannot be skipped.
             value => Err(DecodeError::UnknownType {
                 what: "message parameter",
@@ -246,6 +258,7 @@ impl Parameters {
         )
         .chain(timeouts)
         .chain(delivery)
+        .chain(self.extensions.iter().map(|(kind, _)| kind))
     }
 }
 
@@ -264,9 +277,14 @@ fn put_prefixed(
 ) -> Result<(), EncodeError> {
     let mut value = BytesMut::new();
     write(&mut value)?;
-    varint::encode(value.len() as u64, buf);
-    buf.put_slice(&value);
+    put_bytes(buf, &value);
     Ok(())
+}
+
+/// Appends a length and as many bytes.
+fn put_bytes(buf: &mut impl BufMut, value: &[u8]) {
+    varint::encode(value.len() as u64, buf);
+    buf.put_slice(value);
 }
 
 /// Which objects of a track a subscription passes (draft section "Subscription Filters").

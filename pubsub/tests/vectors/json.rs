@@ -2,6 +2,7 @@
 
 use headwater_pubsub::wire::control::*;
 use headwater_pubsub::wire::data::*;
+use headwater_pubsub::wire::parameter::ExtensionParameters;
 use headwater_pubsub::wire::*;
 use serde_json::{Map, Value, json};
 
@@ -91,7 +92,16 @@ fn parameters(all: &Parameters) -> Value {
                 .as_ref()
                 .map(|prefix| prefix.to_string().into()),
         ),
+        ("extensions", extensions(&all.extensions)),
     ])
+}
+
+fn extensions(all: &ExtensionParameters) -> Option<Value> {
+    let entries: Map<String, Value> = all
+        .iter()
+        .map(|(kind, value)| (format!("{kind:#x}"), hex(value).into()))
+        .collect();
+    (!entries.is_empty()).then_some(entries.into())
 }
 
 pub(crate) fn message(message: &Message) -> Value {

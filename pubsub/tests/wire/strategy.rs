@@ -7,7 +7,7 @@ use headwater_pubsub::wire::control::*;
 use headwater_pubsub::wire::data::subgroup::encode_object;
 use headwater_pubsub::wire::data::*;
 use headwater_pubsub::wire::error::DecodeError;
-use headwater_pubsub::wire::parameter::Scope;
+use headwater_pubsub::wire::parameter::{ExtensionParameters, Scope};
 use headwater_pubsub::wire::*;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -125,6 +125,8 @@ pub(crate) fn any_parameters() -> BoxedStrategy<Parameters> {
                 group_order: order,
                 new_group_request: new_group,
                 track_namespace_prefix: prefix,
+                // Another implementation cannot know them; the suite of this crate adds them.
+                extensions: ExtensionParameters::empty(),
             },
         )
         .boxed()

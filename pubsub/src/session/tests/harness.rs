@@ -18,6 +18,7 @@ pub(super) fn config(side: Side) -> Config {
         transport: Transport::Quic,
         version: Version::Draft18,
         setup: Setup::default(),
+        extension: None,
         limits: Limits::default(),
     }
 }

@@ -1,6 +1,9 @@
 //! Which parameters each message may carry (draft section "Parameter Scope" and the sections of the parameters).
 
-use super::kind;
+use super::{EXTENSION_TYPES, kind};
+
+const EXTENSION_FIRST: u64 = *EXTENSION_TYPES.start();
+const EXTENSION_LAST: u64 = *EXTENSION_TYPES.end();
 
 /// The messages whose parameters differ; REQUEST_OK and REQUEST_UPDATE depend on the request they belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,8 +78,23 @@ impl Scope {
             }
             kind::GROUP_ORDER => matches!(self, Self::Subscribe | Self::PublishOk | Self::Fetch),
             kind::TRACK_NAMESPACE_PREFIX => matches!(self, Self::UpdateNamespaceSubscription),
+            EXTENSION_FIRST..=EXTENSION_LAST => self.takes_extensions(),
             _ => false,
         }
+    }
+
+    /// Extension parameters are about one track: its requests, and every answer that is shown to who asked.
+    const fn takes_extensions(self) -> bool {
+        matches!(
+            self,
+            Self::Subscribe
+                | Self::SubscribeOk
+                | Self::Fetch
+                | Self::FetchOk
+                | Self::TrackStatus
+                | Self::TrackStatusOk
+                | Self::PublishOk
+        ) || self.is_update_ok()
     }
 
     const fn is_request(self) -> bool {

@@ -219,3 +219,77 @@ fn each_parameter_is_allowed_where_its_section_says() {
         }
     }
 }
+
+#[test]
+fn extension_parameters_come_once_each_and_from_their_range_only() {
+    let extension = |kind: u64, value: &[u8]| {
+        let mut bytes = vec![1];
+        varint::encode(kind, &mut bytes);
+        varint::encode(value.len() as u64, &mut bytes);
+        [&bytes[..], value].concat()
+    };
+    let read = decode(&extension(0x4857_00ff, b"cost")).unwrap();
+    assert_eq!(
+        read.extensions.get(0x4857_00ff).map(|value| &value[..]),
+        Some(&b"cost"[..])
+    );
+    assert_eq!(
+        decode(&extension(0x4857_0100, b"cost")),
+        Err(DecodeError::UnknownType {
+            what: "message parameter",
+            value: 0x4857_0100
+        })
+    );
+    let mut twice = extension(0x4857_0001, b"a");
+    twice[0] = 2;
+    twice.extend([0, 1, b'b']);
+    assert_eq!(decode(&twice), Err(DecodeError::MisplacedParameter(0x4857_0001)));
+    let mut long = extension(0x4857_0001, &[0; 65_535]);
+    assert_eq!(decode(&long).unwrap().extensions.len(), 65_535);
+    long = extension(0x4857_0001, &[0; 65_536]);
+    assert!(matches!(
+        decode(&long),
+        Err(DecodeError::TooLong { len: 65_536, .. })
+    ));
+
+    let mut extensions = ExtensionParameters::empty();
+    assert!(extensions.insert(0x34, Bytes::new()).is_err());
+    assert!(extensions.insert(0x4857_0000, vec![0; 65_536].into()).is_err());
+    assert!(extensions.is_empty());
+}
+
+#[test]
+fn extension_parameters_are_allowed_with_requests_for_a_track_and_answers_that_are_shown() {
+    use Scope as S;
+    let takes = [
+        S::Subscribe,
+        S::SubscribeOk,
+        S::Fetch,
+        S::FetchOk,
+        S::TrackStatus,
+        S::TrackStatusOk,
+        S::PublishOk,
+        S::UpdateSubscriptionOk,
+        S::UpdateOtherOk,
+    ];
+    let refuses = [
+        S::Publish,
+        S::PublishNamespace,
+        S::PublishNamespaceOk,
+        S::SubscribeNamespace,
+        S::SubscribeNamespaceOk,
+        S::SubscribeTracks,
+        S::SubscribeTracksOk,
+        S::UpdateSubscription,
+        S::UpdateFetch,
+        S::UpdatePublishNamespace,
+        S::UpdateNamespaceSubscription,
+    ];
+    for kind in [0x4857_0000, 0x4857_00ff] {
+        assert!(takes.iter().all(|scope| scope.allows(kind)), "{kind:#x}");
+        assert!(!refuses.iter().any(|scope| scope.allows(kind)), "{kind:#x}");
+    }
+    for kind in [0x4856_ffff, 0x4857_0100] {
+        assert!(!takes.iter().any(|scope| scope.allows(kind)), "{kind:#x}");
+    }
+}
