@@ -21,6 +21,9 @@ pub const ALPN_H3: &str = "h3";
 /// Socket buffers we ask for. With the usual 208 KiB a busy relay loses packets on its own socket.
 const SOCKET_BUFFER: usize = 4 << 20;
 
+/// How long a client that is refused over HTTP may take to read why.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
 /// What a peer may use of us, and when it counts as gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuicLimits {
@@ -283,7 +286,7 @@ pub async fn accept(incoming: quinn::Incoming, limits: &QuicLimits) -> Result<Ac
 }
 
 async fn accept_web_transport(connection: quinn::Connection) -> Result<Accepted, AcceptError> {
-    let request = web_transport_quinn::Request::accept(connection).await?;
+    let request = web_transport_quinn::Request::accept(connection.clone()).await?;
     let version = request
         .protocols
         .iter()
@@ -293,6 +296,10 @@ async fn accept_web_transport(connection: quinn::Connection) -> Result<Accepted,
         request
             .reject(web_transport_quinn::http::StatusCode::BAD_REQUEST)
             .await?;
+        // Dropped at once, the connection would close before the answer has left.
+        let _left = tokio::time::timeout(REFUSAL_TIME, connection.closed())
+            .await
+            .is_ok();
         return Err(AcceptError::Version);
     };
     let path = request.url.path().to_owned();
