@@ -1,187 +1,23 @@
 //! Peers that break the rules, byte by byte: each is told which one, and nobody else on the node notices.
 
-use std::{sync::Arc, time::Duration};
-
-use bytes::{Bytes, BytesMut};
-use headwater_certs::{ClientTrust, client_config};
-use headwater_pubsub::{
-    net::{Clock, PublishedTrack, SubscribeOptions, Subscriber, TrackWriter},
-    track::{Cache, CacheLimits},
-    wire::{
-        FullTrackName, Message, Parameters, Properties, SessionCode, StreamCode, TrackName, TrackNamespace,
-        Version, control::Subscribe,
-    },
+use bytes::{BufMut as _, Bytes};
+use headwater_pubsub::wire::{
+    FullTrackName, SessionCode, StreamCode,
+    data::{PADDING_DATAGRAM, PADDING_STREAM},
+    varint,
 };
-use headwater_relay::config::{Config, Limits};
-use tokio::task::JoinSet;
 
-use crate::running::Running;
+use crate::peer::{Healthy, Peer, SETUP, node, publish, run, subscribe, track};
 
-/// SETUP without options: type 0x2F00, length 0.
-const SETUP: &[u8] = &[0xaf, 0x00, 0x00, 0x00];
-/// Far beyond what any answer takes.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long the node of these tests waits for SETUP.
-const SETUP_TIME: Duration = Duration::from_secs(1);
-
-fn run<F: Future<Output = ()>>(story: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
-        tokio::time::timeout(PATIENCE, story)
-            .await
-            .expect("the story ends");
-    });
+/// A track that is not there.
+fn nobody() -> FullTrackName {
+    track("nobody", "nothing")
 }
 
-fn node() -> Running {
-    Running::start(Config {
-        threads: 1,
-        limits: Limits {
-            handshake_timeout: SETUP_TIME,
-            ..Limits::default()
-        },
-        ..Config::default()
-    })
-}
-
-/// A publisher and a subscriber that keep the rules.
-struct Healthy {
-    writer: TrackWriter,
-    subscriber: Subscriber,
-    next: u64,
-    _drivers: JoinSet<()>,
-}
-
-impl Healthy {
-    async fn on(node: &Running) -> Self {
-        let clock = Clock::new();
-        let mut drivers = JoinSet::new();
-        let publisher = node.dial("moqt", clock, &mut drivers).await;
-        let namespace = TrackNamespace::new(["healthy"]).expect("short");
-        let name =
-            FullTrackName::new(namespace.clone(), TrackName::new("track").expect("short")).expect("short");
-        let cache = Cache::new(CacheLimits::default());
-        let track = PublishedTrack::new(name.clone(), Properties::default(), &cache).expect("no properties");
-        let writer = track.writer(clock);
-        publisher.serve(&track);
-        let publication = publisher
-            .publish_namespace(namespace, Vec::new())
-            .await
-            .expect("accepted");
-        let reader = node.dial("https", clock, &mut drivers).await;
-        let subscriber = reader
-            .subscribe(name, SubscribeOptions::default())
-            .await
-            .expect("accepted");
-        drivers.spawn(async move {
-            let _held = (publisher, publication, reader);
-            std::future::pending().await
-        });
-        Self {
-            writer,
-            subscriber,
-            next: 0,
-            _drivers: drivers,
-        }
-    }
-
-    /// An object still comes through.
-    async fn beats(&mut self) {
-        let mut group = self.writer.group(self.next).expect("new");
-        group
-            .object(Properties::default(), Bytes::from_static(b"beat"))
-            .expect("first");
-        group.finish().expect("whole");
-        loop {
-            let object = self.subscriber.next().await.expect("the healthy pair goes on");
-            if object.location.group == self.next && object.payload == "beat" {
-                break;
-            }
-        }
-        self.next += 1;
-    }
-}
-
-/// A peer that says what it is told to.
-struct Peer {
-    connection: quinn::Connection,
-    /// Streams stay open until the peer is dropped, unless they were finished.
-    streams: Vec<quinn::SendStream>,
-    answers: Vec<quinn::RecvStream>,
-    endpoint: quinn::Endpoint,
-}
-
-impl Peer {
-    async fn dial(node: &Running) -> Self {
-        let tls =
-            client_config(&ClientTrust::Insecure, &[Version::Draft18.alpn().as_bytes()]).expect("settings");
-        let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).expect("TLS 1.3");
-        let endpoint = headwater_pubsub::net::client().expect("a socket");
-        let address = match node.address.ip() {
-            std::net::IpAddr::V4(ip) => {
-                std::net::SocketAddr::from((ip.to_ipv6_mapped(), node.address.port()))
-            }
-            std::net::IpAddr::V6(_) => node.address,
-        };
-        let connection = endpoint
-            .connect_with(quinn::ClientConfig::new(Arc::new(crypto)), address, "localhost")
-            .expect("a valid configuration")
-            .await
-            .expect("a handshake");
-        Self {
-            connection,
-            streams: Vec::new(),
-            answers: Vec::new(),
-            endpoint,
-        }
-    }
-
-    /// A peer that has said SETUP.
-    async fn with_setup(node: &Running) -> Self {
-        let mut peer = Self::dial(node).await;
-        peer.uni(SETUP).await;
-        peer
-    }
-
-    async fn uni(&mut self, bytes: &[u8]) {
-        let mut stream = self.connection.open_uni().await.expect("credit");
-        stream.write_all(bytes).await.expect("taken");
-        self.streams.push(stream);
-    }
-
-    async fn bidi(&mut self, bytes: &[u8]) {
-        let (mut stream, answers) = self.connection.open_bi().await.expect("credit");
-        stream.write_all(bytes).await.expect("taken");
-        self.streams.push(stream);
-        // Dropping it would ask the node to stop answering, and cancel the request.
-        self.answers.push(answers);
-    }
-
-    /// With which code the node closes.
-    async fn closed(self) -> SessionCode {
-        match self.connection.closed().await {
-            quinn::ConnectionError::ApplicationClosed(close) => {
-                SessionCode::from(close.error_code.into_inner())
-            }
-            other => panic!("not closed by the node: {other}"),
-        }
-    }
-}
-
-fn subscribe(request_id: u64) -> Vec<u8> {
-    let namespace = TrackNamespace::new(["nobody"]).expect("short");
-    let track = FullTrackName::new(namespace, TrackName::new("nothing").expect("short")).expect("short");
-    let message = Message::Subscribe(Subscribe {
-        request_id,
-        track,
-        parameters: Parameters::default(),
-    });
-    let mut bytes = BytesMut::new();
-    message.encode(Version::Draft18, &mut bytes).expect("short");
-    bytes.to_vec()
+fn varint_bytes(value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    varint::encode(value, &mut bytes);
+    bytes
 }
 
 /// SUBSCRIBE with this body.
@@ -226,6 +62,60 @@ fn what_breaks_the_control_stream_is_told_and_closes_only_that_session() {
             SessionCode::PROTOCOL_VIOLATION,
             "a finished control stream"
         );
+        let mut reset = Peer::with_setup(&node).await;
+        // The answer shows that SETUP was read: a reset that overtakes it leaves a stream that says nothing.
+        reset.bidi(&subscribe(0, nobody())).await;
+        let _refused = reset.answer(0).await;
+        let control = reset.streams.first_mut().expect("the control stream");
+        control.reset(0u32.into()).expect("open");
+        assert_eq!(
+            reset.closed().await,
+            SessionCode::PROTOCOL_VIOLATION,
+            "a reset control stream"
+        );
+        let mut cut = Peer::dial(&node).await;
+        // The head of a GOAWAY whose four bytes do not all come.
+        cut.uni(&[SETUP, &[0x10, 0x00, 0x04, 0x00]].concat()).await;
+        let control = cut.streams.first_mut().expect("the control stream");
+        control.finish().expect("open");
+        assert_eq!(
+            cut.closed().await,
+            SessionCode::PROTOCOL_VIOLATION,
+            "a control stream finished inside a message"
+        );
+        healthy.beats().await;
+    });
+}
+
+#[test]
+fn what_breaks_setup_is_told_and_closes_only_that_session() {
+    let node = node();
+    run(async {
+        let mut healthy = Healthy::on(&node).await;
+        let mut other = Peer::dial(&node).await;
+        // A type that neither a control nor a data stream begins with.
+        other.uni(&[0x03, 0x00, 0x00]).await;
+        assert_eq!(
+            other.closed().await,
+            SessionCode::PROTOCOL_VIOLATION,
+            "first bytes that are not SETUP"
+        );
+        let mut early = Peer::dial(&node).await;
+        early.bidi(SETUP).await;
+        early.uni(SETUP).await;
+        assert_eq!(
+            early.closed().await,
+            SessionCode::PROTOCOL_VIOLATION,
+            "SETUP on a request stream, before the real one"
+        );
+        let mut long = Peer::dial(&node).await;
+        // PATH (1) of 16 bytes, of which SETUP holds one.
+        long.uni(&[0xaf, 0x00, 0x00, 0x03, 0x01, 0x10, b'/']).await;
+        assert_eq!(
+            long.closed().await,
+            SessionCode::KEY_VALUE_FORMATTING_ERROR,
+            "an option longer than SETUP"
+        );
         let mut path = Peer::dial(&node).await;
         // PATH (1), 3 bytes that do not begin with a slash.
         path.uni(&[0xaf, 0x00, 0x00, 0x05, 0x01, 0x03, b'a', b' ', b'b'])
@@ -242,7 +132,15 @@ fn what_breaks_a_request_is_told_and_closes_only_that_session() {
         let mut healthy = Healthy::on(&node).await;
         let too_many_fields = [&[0x00, 33][..], &[1, b'x'].repeat(33), &[0x00, 0x00]].concat();
         let long_name = [&[0x00, 0x01, 0x01, b'x', 0x90, 0x01][..], &[b'n'; 4097], &[0x00]].concat();
+        let most = varint_bytes((1 << 62) - 1);
+        let countless_fields = [&[0x00], most.as_slice(), &[1, b'x', 0x00, 0x00]].concat();
+        let endless_field = [&[0x00, 0x01], most.as_slice(), b"x"].concat();
         let violations = [
+            ("2^62 - 1 namespace fields", subscribe_body(&countless_fields)),
+            (
+                "a namespace field of 2^62 - 1 bytes",
+                subscribe_body(&endless_field),
+            ),
             ("an answer that nobody asked for", vec![0x07, 0x00, 0x01, 0x00]),
             ("SETUP as a request", SETUP.to_vec()),
             (
@@ -268,19 +166,44 @@ fn what_breaks_a_request_is_told_and_closes_only_that_session() {
             healthy.beats().await;
         }
         let mut odd = Peer::with_setup(&node).await;
-        odd.bidi(&subscribe(1)).await;
+        odd.bidi(&subscribe(1, nobody())).await;
         assert_eq!(
             odd.closed().await,
             SessionCode::INVALID_REQUEST_ID,
             "a server's Request ID"
         );
         let mut again = Peer::with_setup(&node).await;
-        again.bidi(&subscribe(0)).await;
-        again.bidi(&subscribe(0)).await;
+        again.bidi(&subscribe(0, nobody())).await;
+        again.bidi(&subscribe(0, nobody())).await;
         assert_eq!(
             again.closed().await,
             SessionCode::INVALID_REQUEST_ID,
             "a Request ID twice"
+        );
+        let mut shuffled = Peer::with_setup(&node).await;
+        for (index, id) in [4, 0, 2].into_iter().enumerate() {
+            shuffled.bidi(&subscribe(id, nobody())).await;
+            let _refused = shuffled.answer(index).await;
+        }
+        assert!(
+            shuffled.connection.close_reason().is_none(),
+            "IDs may come out of order"
+        );
+        shuffled.bidi(&subscribe(0, nobody())).await;
+        assert_eq!(
+            shuffled.closed().await,
+            SessionCode::INVALID_REQUEST_ID,
+            "a Request ID again, after others out of order"
+        );
+        let mut cut = Peer::with_setup(&node).await;
+        let whole = subscribe(0, nobody());
+        cut.bidi(whole.get(..whole.len() - 1).expect("long enough")).await;
+        let request = cut.streams.last_mut().expect("just opened");
+        request.finish().expect("open");
+        assert_eq!(
+            cut.closed().await,
+            SessionCode::PROTOCOL_VIOLATION,
+            "a request stream finished inside a message"
         );
         healthy.beats().await;
     });
@@ -341,34 +264,38 @@ fn who_says_nothing_is_closed_in_time() {
 }
 
 #[test]
-fn sessions_beyond_the_limit_are_refused_until_one_leaves() {
-    let node = Running::start(Config {
-        threads: 1,
-        limits: Limits {
-            sessions: 2,
-            ..Limits::default()
-        },
-        ..Config::default()
-    });
+fn padding_is_read_and_forgotten() {
+    let node = node();
     run(async {
-        let first = Peer::with_setup(&node).await;
-        let second = Peer::with_setup(&node).await;
-        let tls =
-            client_config(&ClientTrust::Insecure, &[Version::Draft18.alpn().as_bytes()]).expect("settings");
-        let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).expect("TLS 1.3");
-        let third = second
-            .endpoint
-            .connect_with(
-                quinn::ClientConfig::new(Arc::new(crypto)),
-                second.connection.remote_address(),
-                "localhost",
-            )
-            .expect("a valid configuration")
-            .await;
-        assert!(
-            matches!(third, Err(quinn::ConnectionError::ConnectionClosed(_))),
-            "{third:?}"
-        );
-        assert!(first.connection.close_reason().is_none());
+        let mut peer = Peer::with_setup(&node).await;
+        let mut stream = varint_bytes(PADDING_STREAM);
+        stream.put_bytes(0xff, 100_000);
+        peer.uni(&stream).await;
+        let mut datagram = varint_bytes(PADDING_DATAGRAM);
+        datagram.put_bytes(0xff, 100);
+        peer.connection.send_datagram(datagram.into()).expect("datagrams");
+        let padding = peer.streams.last_mut().expect("just opened");
+        padding.finish().expect("open");
+        assert_eq!(padding.stopped().await, Ok(None), "read to its end");
+        peer.bidi(&subscribe(0, nobody())).await;
+        let _refused = peer.answer(0).await;
+        assert!(peer.connection.close_reason().is_none(), "the session goes on");
+    });
+}
+
+#[test]
+fn a_data_stream_finished_inside_an_object_closes_its_session() {
+    let node = node();
+    run(async {
+        let mut healthy = Healthy::on(&node).await;
+        let mut publisher = Peer::with_setup(&node).await;
+        publisher.bidi(&publish(0, track("cut", "track"), 7)).await;
+        let _accepted = publisher.answer(0).await;
+        // Alias 7, group 0, priority 0; object 0 of 4 bytes, of which one comes.
+        publisher.uni(&[0x10, 0x07, 0x00, 0x00, 0x00, 0x04, b'x']).await;
+        let stream = publisher.streams.last_mut().expect("just opened");
+        stream.finish().expect("open");
+        assert_eq!(publisher.closed().await, SessionCode::PROTOCOL_VIOLATION);
+        healthy.beats().await;
     });
 }

@@ -6,7 +6,11 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod cut;
+mod door;
 mod hostile;
 mod join;
 mod offer;
+mod peer;
 mod running;
+mod webtransport;
