@@ -30,5 +30,5 @@ pub use key::{KeyError, NodeKey};
 pub use resolver::Resolver;
 pub use rotation::{Rotation, RotationError, Step};
 pub use server::{provider, server_config};
-pub use state::{StateDir, StateError};
+pub use state::{StateDir, StateError, StateLock};
 pub use trust::{ClientTrust, PinMismatch, TrustError, client_config, is_loopback_host};

@@ -46,6 +46,12 @@ pub struct StateDir {
     path: PathBuf,
 }
 
+/// A lock that is held; see [`StateDir::lock`].
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
 impl StateDir {
     /// Where the state is kept when the operator names no place: looks only at the two environment variables.
     ///
@@ -141,15 +147,17 @@ impl StateDir {
     ///
     /// # Errors
     ///
-    /// [`StateError::Io`]; the old contents, if any, are then still there.
+    /// [`StateError::Io`]; the file then has its old contents, or already all of the new.
     pub fn write(&self, name: &str, contents: &[u8]) -> Result<(), StateError> {
         let path = self.file(name);
         let temporary = self.write_temporary(name, contents)?;
-        let done = fs::rename(&temporary, &path).map_err(|source| StateError::Io {
-            action: "write",
-            path,
-            source,
-        });
+        let done = fs::rename(&temporary, &path)
+            .and_then(|()| self.sync())
+            .map_err(|source| StateError::Io {
+                action: "write",
+                path,
+                source,
+            });
         self.discard_on_error(&temporary, done)
     }
 
@@ -163,7 +171,11 @@ impl StateDir {
         let path = self.file(name);
         let temporary = self.write_temporary(name, contents)?;
         let done = match fs::hard_link(&temporary, &path) {
-            Ok(()) => Ok(true),
+            Ok(()) => self.sync().map(|()| true).map_err(|source| StateError::Io {
+                action: "create",
+                path,
+                source,
+            }),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             // Some file systems have no links; there the race is lost by whoever renames first.
             Err(_) if !path.exists() => return self.write(name, contents).map(|()| true),
@@ -176,6 +188,35 @@ impl StateDir {
         // A leftover temporary file is harmless, and overwritten by the next process with this id.
         drop(fs::remove_file(&temporary));
         done
+    }
+
+    /// Makes the names of the files survive a power cut; their contents were synchronised before.
+    fn sync(&self) -> io::Result<()> {
+        #[cfg(unix)]
+        File::open(&self.path)?.sync_all()?;
+        Ok(())
+    }
+
+    /// Waits until no other process or thread holds the lock of this name, and holds it until the guard is dropped.
+    /// Whoever reads a file to write it again does so under a lock. A process that dies lets go of it.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Io`] if the lock's file cannot be made or the file system has no locks.
+    pub fn lock(&self, name: &str) -> Result<StateLock, StateError> {
+        let path = self.file(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+            .open(&path)
+            .and_then(|file| file.lock().map(|()| StateLock { _file: file }))
+            .map_err(|source| StateError::Io {
+                action: "lock",
+                path,
+                source,
+            })
     }
 
     fn write_temporary(&self, name: &str, contents: &[u8]) -> Result<PathBuf, StateError> {
@@ -269,6 +310,24 @@ mod tests {
             "{error}"
         );
         assert_eq!(names(&dir), ["f"]);
+    }
+
+    #[test]
+    fn a_lock_has_one_holder() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::create(temp.path()).unwrap();
+        dir.write("count", b"0").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let _lock = dir.lock("lock").unwrap();
+                    let count = String::from_utf8(dir.read("count").unwrap().unwrap()).unwrap();
+                    let next = count.parse::<u32>().unwrap() + 1;
+                    dir.write("count", next.to_string().as_bytes()).unwrap();
+                });
+            }
+        });
+        assert_eq!(dir.read("count").unwrap().unwrap(), b"8");
     }
 
     #[test]
