@@ -48,6 +48,11 @@ impl CertificateHash {
 macro_rules! digest_text {
     ($name:ident) => {
         impl $name {
+            /// The digest with these bytes.
+            pub const fn from_bytes(bytes: [u8; LEN]) -> Self {
+                Self(bytes)
+            }
+
             /// The 32 bytes.
             pub const fn as_bytes(&self) -> &[u8; LEN] {
                 &self.0
@@ -100,7 +105,7 @@ fn parse(text: &str) -> Result<[u8; LEN], ParseDigestError> {
         .ok_or(ParseDigestError)
 }
 
-fn from_hex(text: &str) -> Option<[u8; LEN]> {
+pub(crate) fn from_hex(text: &str) -> Option<[u8; LEN]> {
     let mut bytes = [0; LEN];
     let mut digits = text
         .chars()

@@ -9,14 +9,17 @@
 //!
 //! Clients say whom they believe with [`ClientTrust`] and get a rustls configuration from [`client_config`].
 //!
+//! Apart from all that, [`mesh`] holds who a node is among relays: its Ed25519 key, the mesh's authority, invites and proofs.
+//!
 //! Nothing here reads the clock, starts a task or touches a process-wide default: time comes in as an argument, the
 //! caller drives [`Rotation::advance`] and [`CertificateFiles::poll`], and the TLS provider is always named ([`provider`]).
-//! No certificate authority, no ACME and no revocation.
+//! No X.509 authority and no ACME.
 
 mod certificate;
 mod digest;
 mod files;
 mod key;
+pub mod mesh;
 mod resolver;
 mod rotation;
 mod server;
