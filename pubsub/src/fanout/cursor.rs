@@ -83,9 +83,8 @@ pub(super) struct Progress {
 }
 
 impl Cursor {
-    /// A cursor before the entries that came after `seq`.
-    pub(super) fn new(log: &Log, subgroup: &Subgroup, objects: &impl Fn(u64) -> u64, seq: u64) -> Self {
-        let index = log.after(seq);
+    /// A cursor before the entry at `index`.
+    pub(super) fn new(log: &Log, subgroup: &Subgroup, objects: &impl Fn(u64) -> u64, index: u64) -> Self {
         let ahead = log
             .iter_from(index)
             .map(|entry| entry.head.len() as u64 + entry.dead.unwrap_or_else(|| objects(entry.id)));

@@ -4,6 +4,7 @@ mod end;
 mod news;
 mod options;
 mod output;
+mod resume;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, MutexGuard};
@@ -17,7 +18,7 @@ use super::cursor::{Cursor, Terms};
 use super::filter::Range;
 use super::timers::Timers;
 use super::{Sent, StreamCredit, StreamKey, Transmit};
-use crate::track::{Edge, Lane, LaneKey, State, Time, Track};
+use crate::track::{Edge, Lane, LaneKey, State, Time, Track, successor};
 use crate::wire::{GroupOrder, Location, PublishDoneCode, StreamCode};
 
 /// Urgency among the lanes of one subscription: publisher priority, group in group order, subgroup.
@@ -39,6 +40,7 @@ enum Phase {
 /// Call [`Self::poll`] until it gives `None` after creation, after each call of the waker, after each change made through the
 /// other methods, and at [`Self::next_timeout`]. Only objects that arrive after creation (or after the [`Edge`] it is
 /// given, or after FORWARD went from 0 to 1) are sent; those before it, up to [`Self::joining_location`], come by a joining FETCH.
+/// [`Self::resume`] begins earlier.
 #[derive(Debug)]
 pub struct Subscription {
     track: Arc<Track>,
@@ -48,6 +50,8 @@ pub struct Subscription {
     order: GroupOrder,
     range: Range,
     joining: Option<Location>,
+    /// See [`Self::first_available`].
+    first: Location,
     phase: Phase,
     /// What of the track's arrival order has been looked at.
     seen: u64,
@@ -65,6 +69,8 @@ pub struct Subscription {
     /// When the end of the range counts as reached.
     settled: Option<Time>,
     backlog: u64,
+    /// Of the backlog, what a resumption found and has not written: the lag is measured on top of it.
+    replay: u64,
     sent: Sent,
     opened: u64,
     next_stream: u64,
@@ -134,6 +140,11 @@ impl Subscription {
             options,
             range,
             joining: edge.largest,
+            first: edge
+                .largest
+                .and_then(successor)
+                .unwrap_or_default()
+                .max(range.start),
             phase: Phase::Active,
             seen: edge.seq,
             datagrams_seen: edge.seq,
@@ -146,6 +157,7 @@ impl Subscription {
             unacknowledged: HashMap::new(),
             settled: None,
             backlog: 0,
+            replay: 0,
             sent: Sent::default(),
             opened: 0,
             next_stream: 0,

@@ -7,4 +7,5 @@ mod joining;
 mod memory;
 mod random;
 mod recovery;
+mod resume;
 mod story;

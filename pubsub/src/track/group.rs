@@ -57,6 +57,11 @@ impl Object {
         self.received == self.len
     }
 
+    /// No subscription is owed it.
+    pub(crate) const fn is_unlogged(&self) -> bool {
+        self.logged.is_none()
+    }
+
     /// Somebody may still deliver the rest.
     pub(crate) const fn is_awaited(&self) -> bool {
         !self.is_complete() && !self.cut
@@ -383,6 +388,8 @@ pub(crate) struct Group {
     pub(crate) writers: u32,
     /// When it last grew.
     pub(super) touched: Time,
+    /// When it last grew by subscription or lost a stream of one; `None`: all of it was fetched.
+    pub(super) stirred: Option<Time>,
     /// Tells it from an earlier stay of the same group in the cache.
     pub(crate) birth: u64,
     /// What it costs the budget.
@@ -400,6 +407,7 @@ impl Group {
             prior_gap: None,
             writers: 0,
             touched: now,
+            stirred: None,
             birth,
             cost: GROUP_COST,
             last_seq: 0,

@@ -20,6 +20,7 @@ mod error;
 mod fill;
 mod group;
 mod ranges;
+mod resume;
 mod source;
 mod state;
 mod wake;

@@ -303,7 +303,7 @@ impl SubgroupWriter {
             current.leave(state, others);
         }
         let Some(joined) = self.joined else { return };
-        let group = self.header.group;
+        let (group, now) = (self.header.group, state.now);
         let Some(held) = state
             .groups
             .get_mut(&group)
@@ -312,6 +312,7 @@ impl SubgroupWriter {
             return;
         };
         held.writers = held.writers.saturating_sub(1);
+        held.stirred = Some(now);
         if let Some(subgroup) = held.subgroups.get_mut(&joined.subgroup) {
             subgroup.writers = subgroup.writers.saturating_sub(1);
             state.touch_subgroup(group, joined.subgroup);

@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(super) known: Known,
     pub(crate) groups: BTreeMap<u64, Group>,
     pub(crate) largest: Option<Location>,
+    /// When the first object came by subscription, and what had been published before.
+    pub(super) began: Option<(Time, Option<Location>)>,
     /// Largest location that a fetch from upstream has told of; counts how many told.
     pub(crate) extent: (Option<Location>, u64),
     pub(crate) absence: Absence,
@@ -82,6 +84,7 @@ impl State {
             known: Known::default(),
             groups: BTreeMap::new(),
             largest: None,
+            began: None,
             extent: (None, 0),
             absence: Absence::default(),
             ended: None,

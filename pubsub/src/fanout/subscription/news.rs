@@ -2,7 +2,7 @@
 
 use super::{Phase, Subscription, rank};
 use crate::fanout::cursor::{Cursor, Overdue};
-use crate::track::{LaneKey, State, Time};
+use crate::track::{LaneKey, Log, State, Subgroup, Time};
 use crate::wire::{PublishDoneCode, StreamCode};
 
 impl Subscription {
@@ -33,7 +33,8 @@ impl Subscription {
         }
         let terms = self.terms(state, now, 0);
         let patient = terms.object_timeout.is_none() && terms.subgroup_timeout.is_none();
-        if patient && self.backlog > self.track.cache().limits().max_lag {
+        self.replay = self.replay.min(self.backlog);
+        if patient && self.backlog - self.replay > self.track.cache().limits().max_lag {
             self.end(
                 PublishDoneCode::TOO_FAR_BEHIND,
                 StreamCode::TOO_FAR_BEHIND,
@@ -113,8 +114,13 @@ impl Subscription {
             }
             let received = |id| group.objects.get(&id).map_or(0, |object| object.received);
             self.cursors
-                .insert(key, Cursor::new(log, subgroup, &received, seen));
+                .insert(key, Cursor::new(log, subgroup, &received, log.after(seen)));
         }
+        self.attend(state, now, key, log, subgroup);
+    }
+
+    /// Books what the cursor of a lane has before it, and sets it to work.
+    pub(super) fn attend(&mut self, state: &State, now: Time, key: LaneKey, log: &Log, subgroup: &Subgroup) {
         let terms = self.terms(state, now, 0);
         let Some(cursor) = self.cursors.get_mut(&key) else {
             return;

@@ -21,7 +21,7 @@ fn object(group: u64, id: u64) -> FetchObject {
     }
 }
 
-fn fill(
+pub(super) fn fill(
     track: &std::sync::Arc<Track>,
     start: Location,
     end: Location,

@@ -177,6 +177,10 @@ impl Subscriber {
         Self::of(Subscription::since(track, edge, now, options, waker(), 7).unwrap())
     }
 
+    pub(super) fn resume(track: &Arc<Track>, now: Time, options: SubscribeOptions, from: Location) -> Self {
+        Self::of(Subscription::resume(track, now, options, waker(), 7, from).unwrap())
+    }
+
     fn of(subscription: Subscription) -> Self {
         Self {
             subscription,

@@ -52,6 +52,7 @@ impl State {
         }
         self.store(incoming)?;
         if incoming.debt == Debt::Owed {
+            self.began.get_or_insert((self.now, self.largest));
             if incoming.status == ObjectStatus::Normal {
                 self.raise_largest(at);
             }

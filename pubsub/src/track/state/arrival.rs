@@ -14,10 +14,11 @@ impl State {
         if self.absence.evicted_until(at).is_some() {
             return;
         }
-        let seq = self.next_seq();
+        let (now, seq) = (self.now, self.next_seq());
         let Some(group) = self.groups.get_mut(&at.group) else {
             return;
         };
+        group.stirred = Some(now);
         let Group {
             objects,
             subgroups,
@@ -84,6 +85,7 @@ impl State {
             return;
         };
         group.touched = now;
+        group.stirred = group.stirred.map(|_| now);
         let Some(object) = group.objects.get_mut(&at.object) else {
             return;
         };
