@@ -9,3 +9,4 @@
 
 pub mod health;
 pub mod id;
+pub mod message;
