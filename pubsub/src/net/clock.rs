@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// Whoever waits for longer than the clock can say waits for ever.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Time since a fixed start, shared by everything that must agree on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -26,8 +29,20 @@ impl Clock {
         self.start.elapsed()
     }
 
-    /// The instant at which [`Clock::now`] says `time`, for timers.
+    /// The instant at which [`Clock::now`] says `time`, for timers; beyond what the clock can say, a century later than its start.
     pub fn instant(&self, time: Duration) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.start + time)
+        let instant = self.start.checked_add(time);
+        tokio::time::Instant::from_std(instant.unwrap_or_else(|| self.start + CENTURY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_never_comes_has_an_instant() {
+        let clock = Clock::new();
+        assert!(clock.instant(Duration::MAX) > clock.instant(Duration::from_secs(1 << 30)));
     }
 }
