@@ -479,6 +479,9 @@ impl FetchInto {
                 taken.map_err(|error| Fault::source(*key, error))
             }
             Self::Reader(assembler, queue) => {
+                if let FetchEvent::EndOfUnknownRange(_) = event {
+                    queue.unknown_range();
+                }
                 if let Some(object) = assembler.fetch_event(event)
                     && queue.send(object).await.is_err()
                 {

@@ -3,7 +3,10 @@
 //! Bounded twice: by objects, since each costs something however small, and by payload bytes. Streams wait while it is full,
 //! which holds the peer back by QUIC's flow control; datagrams are dropped instead.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -18,12 +21,15 @@ pub struct ObjectSender {
     queue: mpsc::Sender<Entry>,
     bytes: Arc<Semaphore>,
     max_bytes: u32,
+    unknown: Arc<AtomicU64>,
 }
 
 /// Where the application takes objects from. Made by [`object_queue`].
 #[derive(Debug)]
 pub struct ObjectReceiver {
     queue: mpsc::Receiver<Entry>,
+    /// Ranges of unknown state that were told of.
+    unknown: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -45,13 +51,18 @@ pub fn object_queue(max_bytes: u32) -> (ObjectSender, ObjectReceiver) {
     let permits = usize::try_from(max_bytes)
         .unwrap_or(Semaphore::MAX_PERMITS)
         .min(Semaphore::MAX_PERMITS);
+    let unknown = Arc::new(AtomicU64::new(0));
     (
         ObjectSender {
             queue: sender,
             bytes: Arc::new(Semaphore::new(permits)),
             max_bytes,
+            unknown: unknown.clone(),
         },
-        ObjectReceiver { queue: receiver },
+        ObjectReceiver {
+            queue: receiver,
+            unknown,
+        },
     )
 }
 
@@ -80,6 +91,12 @@ impl ObjectSender {
             .map_err(|_closed| NotQueued)
     }
 
+    /// Tell the reader of a range of which it is not known whether objects exist there.
+    pub(crate) fn unknown_range(&self) {
+        // Whoever reads the end of the queue sees what was told before it: the queue synchronises.
+        self.unknown.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Put an object in if there is room.
     ///
     /// # Errors
@@ -104,6 +121,11 @@ impl ObjectReceiver {
     /// Cancel-safe.
     pub async fn recv(&mut self) -> Option<ReceivedObject> {
         self.queue.recv().await.map(|entry| entry.object)
+    }
+
+    /// Ranges of unknown state so far.
+    pub(crate) fn unknown_ranges(&self) -> u64 {
+        self.unknown.load(Ordering::Relaxed)
     }
 
     /// An object that is there now.

@@ -9,6 +9,7 @@ mod live;
 mod options;
 mod ordered;
 mod reorder;
+mod seam;
 
 use std::collections::VecDeque;
 
@@ -40,6 +41,8 @@ pub struct Subscriber {
     largest: Option<Location>,
     /// First location that the subscription can pass; `None`: not known.
     start: Option<Location>,
+    /// First location that does not belong to the past, unless a filter made another the first.
+    seam: Option<Location>,
     live: Live,
     join: Option<Join>,
 }
@@ -78,6 +81,7 @@ impl Subscriber {
             properties,
             largest,
             start: first_location(filter, largest),
+            seam: seam(filter, largest),
             live,
             join: None,
         }
@@ -99,6 +103,7 @@ impl Subscriber {
             properties,
             largest,
             start,
+            seam: seam(options.filter, largest),
             live,
             join: None,
         }
@@ -175,6 +180,11 @@ impl Subscriber {
         self.start
     }
 
+    /// Where the live half begins, if nothing says what of the groups from there on exists.
+    pub(crate) const fn seam(&self) -> Option<Location> {
+        self.seam
+    }
+
     pub(crate) const fn client(&self) -> &Client {
         &self.request.client
     }
@@ -223,6 +233,15 @@ fn first_location(filter: Option<Filter>, largest: Option<Location>) -> Option<L
         })),
         Some(Filter::AbsoluteStart(start) | Filter::AbsoluteRange { start, .. }) => Some(start.max(after)),
     }
+}
+
+/// Where a subscription without a start of its own begins: behind the largest object, or before all objects.
+fn seam(filter: Option<Filter>, largest: Option<Location>) -> Option<Location> {
+    let follows = matches!(filter, None | Some(Filter::LargestObject));
+    let Some(at) = largest.filter(|_| follows) else {
+        return follows.then(Location::default);
+    };
+    Some(Location::new(at.group, at.object.checked_add(1)?))
 }
 
 impl Client {

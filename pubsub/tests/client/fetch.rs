@@ -1,8 +1,13 @@
 //! The past of a track, by itself and joined with its present.
 
+use std::time::Duration;
+
 use headwater_pubsub::{
-    net::{FetchEnd, FetchOptions, FetchReader, Position, PublishedTrack, SubscribeOptions, TrackWriter},
-    wire::{GroupOrder, Location, Properties, RequestErrorCode},
+    net::{
+        FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, Position, PublishedTrack,
+        SubscribeOptions, TrackWriter,
+    },
+    wire::{GroupOrder, Location, Properties, RequestErrorCode, data::ObjectStatus},
 };
 
 use crate::harness::{Ends, brief, name, payload, read, read_all, stories, track};
@@ -37,6 +42,23 @@ async fn fetched(mut reader: FetchReader) -> Vec<(u64, u64, String)> {
     let mut objects = Vec::new();
     while let Some(object) = reader.next().await.expect("not cut") {
         objects.push(brief(&object));
+    }
+    objects
+}
+
+/// Waits for whatever is missing.
+const PATIENT: OrderedOptions = OrderedOptions {
+    patience: Duration::MAX,
+    max_bytes: u64::MAX,
+};
+
+async fn in_order(ordered: &mut Ordered, count: usize) -> Vec<(u64, u64, String)> {
+    let mut objects = Vec::new();
+    while objects.len() < count {
+        let object = ordered.next().await.expect("the subscription goes on");
+        if object.status == ObjectStatus::Normal {
+            objects.push(brief(&object));
+        }
     }
     objects
 }
@@ -96,6 +118,65 @@ stories! {
         writer.end_track();
         let objects = read_all(&mut subscriber).await;
         assert_eq!(objects, [(0, 0, "0".to_owned()), (0, 1, "1".to_owned()), (0, 2, "2".to_owned())]);
+    }
+
+    async fn a_join_on_the_last_object_of_a_group_does_not_wait_for_more_of_it(ends: Ends) {
+        let (_track, mut writer) = served(&ends, 2);
+        let subscriber = ends.near.join(name("video"), 0, SubscribeOptions::default()).await.expect("served");
+        // Only proof that the group is over lets this reader go on.
+        let mut ordered = subscriber.ordered(PATIENT);
+        write_groups(&mut writer, 2..4);
+        assert_eq!(in_order(&mut ordered, 9).await, expected(1..4));
+        assert_eq!(ordered.skipped(), 0);
+    }
+
+    async fn the_first_group_of_a_track_is_not_held_back_whatever_its_number(ends: Ends) {
+        let (_track, mut writer) = served(&ends, 0);
+        let subscriber = ends.near.join(name("video"), 0, SubscribeOptions::default()).await.expect("served");
+        let mut ordered = subscriber.ordered(PATIENT);
+        write_groups(&mut writer, 1_700_000_000_000..1_700_000_000_001);
+        assert_eq!(in_order(&mut ordered, 3).await, expected(1_700_000_000_000..1_700_000_000_001));
+    }
+
+    async fn a_join_in_a_group_that_goes_on_waits_for_the_rest_of_it(ends: Ends) {
+        let track = track(name("video"));
+        ends.far.serve(&track);
+        let mut writer = track.writer(ends.clock);
+        let mut old = writer.group(0).expect("new");
+        old.object(Properties::default(), payload("0/0")).expect("in order");
+        let subscriber = ends.near.join(name("video"), 0, SubscribeOptions::default()).await.expect("served");
+        let mut ordered = subscriber.ordered(PATIENT);
+        write_groups(&mut writer, 1..2);
+        let mut wanted = expected(0..2);
+        let rest = wanted.split_off(1);
+        assert_eq!(in_order(&mut ordered, 1).await, wanted);
+        // The newer group is there; the older one is in doubt and no answer ends the doubt.
+        let early = tokio::time::timeout(Duration::from_millis(200), ordered.next()).await;
+        assert!(early.is_err(), "{early:?} before the rest of its group");
+        old.object(Properties::default(), payload("0/1")).expect("in order");
+        old.object(Properties::default(), payload("0/2")).expect("in order");
+        old.finish().expect("whole");
+        assert_eq!(in_order(&mut ordered, 5).await, rest);
+    }
+
+    async fn a_fetch_tells_of_what_nobody_knows(ends: Ends) {
+        let track = track(name("video"));
+        ends.far.serve(&track);
+        let mut writer = track.writer(ends.clock);
+        let mut open = writer.group(0).expect("new");
+        open.object(Properties::default(), payload("0/0")).expect("in order");
+        write_groups(&mut writer, 1..2);
+        let start = Location::new(0, 0);
+        let mut reader = ends.near.fetch(name("video"), start, FetchEnd::Group(1), FetchOptions::default()).await.expect("there");
+        let mut objects = Vec::new();
+        while let Some(object) = reader.next().await.expect("not cut") {
+            objects.push(brief(&object));
+        }
+        let mut wanted = expected(0..2);
+        wanted.drain(1..3);
+        assert_eq!(objects, wanted);
+        assert_eq!(reader.unknown_ranges(), 1);
+        open.finish().expect("whole");
     }
 
     async fn a_join_reaches_back_no_further_than_the_first_group(ends: Ends) {

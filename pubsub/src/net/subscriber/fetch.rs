@@ -86,7 +86,7 @@ pub struct FetchCut;
 
 impl FetchReader {
     /// The next object: groups in the order asked for, objects ascending inside a group; `None` after the last. Objects missing in
-    /// between do not exist, or nobody knows them any more.
+    /// between do not exist, or [nobody knows](Self::unknown_ranges).
     ///
     /// # Errors
     /// The fetch was cut short; every further call says so, too.
@@ -115,6 +115,11 @@ impl FetchReader {
                 changed = self.stage.changed(), if !over => changed.map_err(|_forgotten| FetchCut)?,
             }
         }
+    }
+
+    /// Ranges that came so far of which nobody knows whether objects exist there. A gap that is none of them is known to be empty.
+    pub fn unknown_ranges(&self) -> u64 {
+        self.queue.unknown_ranges()
     }
 
     /// Where the result ends: last object plus one, or object 0 for the whole of the group.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Subscriber,
     reorder::{Next, Reorder},
+    seam::{Found, Seam},
 };
 use crate::{net::reader::ReceivedObject, wire::control::PublishDone};
 
@@ -12,7 +13,8 @@ use crate::{net::reader::ReceivedObject, wire::control::PublishDone};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderedOptions {
     /// How long an object may be held back by others before it that are missing. Default 1 s: several round trips, so that what
-    /// is only late arrives; what the publisher dropped costs this much. A group whose end is not marked costs it too.
+    /// is only late arrives; what the publisher dropped costs this much. A group whose end is not marked costs it too, but for
+    /// those where the subscription begins: they are asked for.
     pub patience: Duration,
     /// Bytes of payload that may be held back; beyond, holes are skipped. Default 16 MiB.
     pub max_bytes: u64,
@@ -33,13 +35,15 @@ impl Default for OrderedOptions {
 pub struct Ordered {
     subscriber: Subscriber,
     reorder: Reorder,
+    seam: Seam,
     over: bool,
 }
 
 impl Ordered {
-    pub(super) const fn new(subscriber: Subscriber, options: OrderedOptions) -> Self {
+    pub(super) fn new(subscriber: Subscriber, options: OrderedOptions) -> Self {
         let start = subscriber.start();
         Self {
+            seam: subscriber.seam().map_or(Seam::Closed, Seam::Open),
             reorder: Reorder::new(options.patience, options.max_bytes, start),
             subscriber,
             over: false,
@@ -60,6 +64,10 @@ impl Ordered {
                 Next::Object(object) => return Some(*object),
                 Next::Wait(until) => until,
             };
+            if let Some(before) = self.seam.unasked().and_then(|at| self.reorder.held_up_from(at)) {
+                let subscriber = &self.subscriber;
+                self.seam.ask(subscriber.client(), subscriber.track(), before);
+            }
             let patience = async {
                 match until {
                     Some(until) => handle.sleep_until(until).await,
@@ -71,6 +79,10 @@ impl Ordered {
                 object = self.subscriber.next() => match object {
                     Some(object) => self.reorder.push(object),
                     None => self.over = true,
+                },
+                found = self.seam.next() => match found {
+                    Found::Object(object) => self.reorder.push(object),
+                    Found::Nothing(gap) => self.reorder.prove_empty(gap),
                 },
                 () = patience => {}
             }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::seam::Gap;
 use crate::{
     net::reader::ReceivedObject,
     session::Time,
@@ -26,6 +27,8 @@ pub(super) struct Reorder {
     bytes: u64,
     /// First object that does not exist, by group.
     ends: BTreeMap<u64, u64>,
+    /// Where it is proven that nothing exists.
+    empty: Option<Gap>,
     /// Since when the first one that waits has been kept up by a hole.
     blocked: Option<Time>,
     skipped: u64,
@@ -49,6 +52,7 @@ impl Reorder {
             waiting: BTreeMap::new(),
             bytes: 0,
             ends: BTreeMap::new(),
+            empty: None,
             blocked: None,
             skipped: 0,
         }
@@ -72,6 +76,19 @@ impl Reorder {
         }
         self.bytes = self.bytes.saturating_add(object.payload.len() as u64);
         self.waiting.insert(at, object);
+    }
+
+    /// Nothing exists in `gap` that was not pushed.
+    pub(super) const fn prove_empty(&mut self, gap: Gap) {
+        self.empty = Some(gap);
+    }
+
+    /// The first group that waits for what is due, if that is `at` and the hole that begins there goes on to that group.
+    pub(super) fn held_up_from(&self, at: Location) -> Option<u64> {
+        let (first, object) = self.waiting.first_key_value()?;
+        let hole =
+            self.next == Some(at) && first.group > at.group && !self.is_empty_between(at, *first, object);
+        hole.then_some(first.group)
     }
 
     pub(super) fn poll(&mut self, now: Time) -> Next {
@@ -120,6 +137,12 @@ impl Reorder {
 
     /// Whether nothing exists from `next` up to `at`, where `object` is.
     fn is_empty_between(&self, next: Location, at: Location, object: &ReceivedObject) -> bool {
+        let next = match self.empty {
+            Some(gap) if next >= gap.from && next.group < gap.before && at.group >= gap.before => {
+                Location::new(gap.before, 0)
+            }
+            _ => next,
+        };
         let gaps = ObjectProperties::parse(&object.properties).unwrap_or_default();
         let first_object = at.object.saturating_sub(gaps.prior_object_gap.unwrap_or(0));
         if next.group == at.group {
@@ -233,6 +256,23 @@ mod tests {
         reorder.push(object(5, 0));
         assert_eq!(given(&mut reorder, Time::ZERO), [(4, 0)]);
         assert_eq!(given(&mut reorder, PATIENCE), [(5, 0)]);
+    }
+
+    #[test]
+    fn a_hole_that_is_told_to_be_empty_is_crossed_and_no_other() {
+        let mut reorder = Reorder::new(PATIENCE, 1000, Some(Location::new(4, 2)));
+        reorder.push(object(7, 0));
+        reorder.push(object(9, 0));
+        assert_eq!(given(&mut reorder, Time::ZERO), []);
+        assert_eq!(reorder.held_up_from(Location::new(4, 2)), Some(7));
+        reorder.prove_empty(Gap {
+            from: Location::new(4, 2),
+            before: 7,
+        });
+        assert_eq!(reorder.held_up_from(Location::new(4, 2)), None);
+        assert_eq!(given(&mut reorder, Time::ZERO), [(7, 0)]);
+        assert_eq!(given(&mut reorder, PATIENCE), [(9, 0)]);
+        assert_eq!(reorder.skipped(), 1);
     }
 
     #[test]
