@@ -115,7 +115,7 @@ pub(crate) async fn uni(handle: SessionHandle, handler: Arc<dyn Handler>, mut st
             match opening {
                 Opening::Control(bytes) => control(&handle, &mut stream, bytes).await,
                 Opening::Subgroup(reader, header) => {
-                    subgroup(&handle, &mut stream, reader, header, held).await
+                    subgroup(&handle, &*handler, &mut stream, reader, header, held).await
                 }
                 Opening::Fetch { seen, request_id } => {
                     fetch(&handle, &*handler, &mut stream, seen, request_id, held).await
@@ -303,6 +303,7 @@ fn find_sink(handle: &SessionHandle, alias: u64) -> Result<Option<(RequestKey, S
 
 async fn subgroup(
     handle: &SessionHandle,
+    handler: &dyn Handler,
     stream: &mut RecvStream,
     reader: SubgroupReader,
     header: SubgroupHeader,
@@ -317,7 +318,12 @@ async fn subgroup(
                 .map_err(|error| Fault::source(key, error))?;
             subgroup_into_track(handle, stream, reader, key, into).await
         }
-        Sink::Reader(queue) => subgroup_into_reader(stream, reader, header, queue).await,
+        Sink::Reader(queue) => {
+            let code = subgroup_into_reader(stream, reader, header, queue).await?;
+            let group = header.group;
+            handler.data(handle, DataEvent::StreamEnded { key, group, code });
+            Ok(())
+        }
     }
 }
 
@@ -382,12 +388,13 @@ async fn subgroup_into_track(
     }
 }
 
+/// Read a subgroup stream to its end; gives the code if it was reset.
 async fn subgroup_into_reader(
     stream: &mut RecvStream,
     mut reader: SubgroupReader,
     header: SubgroupHeader,
     queue: ObjectSender,
-) -> Result<(), Fault> {
+) -> Result<Option<StreamCode>, Fault> {
     let mut assembler = Assembler::subgroup(header);
     loop {
         while let Some(event) = reader.poll()? {
@@ -405,11 +412,11 @@ async fn subgroup_into_reader(
                     // A reader that left does not care for the end either.
                     let _left = queue.send(end).await.is_err();
                 }
-                return Ok(());
+                return Ok(None);
             }
             Read::Reset(code) => {
                 debug!(group = header.group, ?code, "subgroup reset");
-                return Ok(());
+                return Ok(Some(code));
             }
             Read::Closed => return Err(Fault::Closed),
         }

@@ -7,6 +7,7 @@ mod driver;
 mod egress;
 mod endpoint;
 mod ingest;
+mod object_stream;
 mod publisher;
 mod queue;
 mod reader;
@@ -26,6 +27,7 @@ pub use endpoint::{
     QuicLimits, accept, bind, client, server,
 };
 pub use ingest::{FillSink, Sink};
+pub use object_stream::{ObjectStream, ObjectStreamError};
 pub use publisher::{
     GroupWriter, NamespacePublication, ObjectWriter, Publication, PublishOptions, PublishedTrack, StreamEnd,
     SubgroupWriter, TrackWriter,

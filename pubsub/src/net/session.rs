@@ -78,6 +78,16 @@ pub enum DataEvent {
         /// The subscription.
         key: RequestKey,
     },
+    /// A stream of a subscription of ours into [`Sink::Reader`] ended, after everything of it was put into the queue. Not told
+    /// when the session ends.
+    StreamEnded {
+        /// The subscription.
+        key: RequestKey,
+        /// The group on the stream.
+        group: u64,
+        /// Why, if the stream was reset; `None`: by FIN.
+        code: Option<StreamCode>,
+    },
     /// The stream of a fetch of ours ended: `complete` if by FIN.
     FillEnded {
         /// The fetch.

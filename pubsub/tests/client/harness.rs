@@ -53,7 +53,7 @@ macro_rules! stories {
 pub(crate) use stories;
 
 /// Far beyond what any story takes; a story that hangs fails here.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Run `tell` with a fresh session whose drivers run beside it.
 pub(crate) fn story<F: Future<Output = ()>>(wire: Wire, tell: impl FnOnce(Ends) -> F) {
@@ -131,7 +131,7 @@ fn options(clock: Clock) -> ConnectOptions {
 }
 
 /// A client that is not running yet, and the transport that accepted it.
-async fn dial(wire: Wire, clock: Clock) -> ((Client, Driver), Transport) {
+pub(crate) async fn dial(wire: Wire, clock: Clock) -> ((Client, Driver), Transport) {
     let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let certificate = certified.cert.der().clone();
     let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("a key");

@@ -11,6 +11,7 @@ mod ending;
 mod fetch;
 mod harness;
 mod hole;
+mod object_stream;
 mod publish;
 mod resume;
 mod subscribe;

@@ -93,6 +93,8 @@ impl Handler for Inner {
                 self.end_feed(key);
             }
             DataEvent::ReceptionEnded { key } => self.end_feed(key),
+            // A subscriber reads objects, however they travelled.
+            DataEvent::StreamEnded { .. } => {}
             DataEvent::FillEnded { key, complete } => {
                 let feed = self.state().feeds.get(&key).cloned();
                 if let Some(feed) = feed {
