@@ -25,11 +25,13 @@ use super::{
 use crate::{
     fanout::Sent,
     session::{Config, Event, Limits, RequestKey, Session, Side, Time, Transmit},
-    wire::{EncodeError, SessionCode, StreamCode, control::Setup},
+    wire::{EncodeError, SessionCode, StreamCode, control::Setup, data::padding_datagram},
 };
 
 /// Most bytes that may wait for one request stream. A peer that does not read its answers loses the request.
 const MAX_OUTBOX: usize = 1 << 20;
+/// Bytes of padding in a datagram of it; acknowledged like any other, whatever its size.
+const PADDING: usize = 4;
 
 /// Who decides: told of everything that happens on a session. Called from the session's tasks without any lock of the session;
 /// events of the control plane come one at a time and in order.
@@ -568,6 +570,22 @@ impl SessionHandle {
     /// What the transport knows of its path.
     pub fn path_stats(&self) -> PathStats {
         self.shared.transport.path_stats()
+    }
+
+    /// See [`Transport::export_keying_material`].
+    pub fn export_keying_material(&self, label: &[u8], context: &[u8]) -> Option<[u8; 32]> {
+        self.shared.transport.export_keying_material(label, context)
+    }
+
+    /// See [`Transport::accepts_datagrams`].
+    pub fn accepts_datagrams(&self) -> bool {
+        self.shared.transport.accepts_datagrams()
+    }
+
+    /// Send a padding datagram, which the peer discards; it keeps the path measured while nothing else is sent. False if
+    /// the transport did not take it.
+    pub fn send_padding(&self) -> bool {
+        self.shared.transport.send_datagram(padding_datagram(PADDING))
     }
 
     /// Where the objects of a subscription of ours go. Data streams that arrive before this wait a moment for it.

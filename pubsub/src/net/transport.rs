@@ -152,6 +152,10 @@ pub struct PathStats {
     pub received_bytes: u64,
     /// UDP bytes sent.
     pub sent_bytes: u64,
+    /// UDP datagrams received.
+    pub received_datagrams: u64,
+    /// UDP datagrams sent.
+    pub sent_datagrams: u64,
 }
 
 impl Transport {
@@ -212,7 +216,24 @@ impl Transport {
             lost_packets: stats.path.lost_packets,
             received_bytes: stats.udp_rx.bytes,
             sent_bytes: stats.udp_tx.bytes,
+            received_datagrams: stats.udp_rx.datagrams,
+            sent_datagrams: stats.udp_tx.datagrams,
         }
+    }
+
+    /// A secret that only the two ends of the connection can derive, and only with the same label and context (RFC 5705, RFC 8446
+    /// section 7.5). `None` if TLS refuses.
+    pub fn export_keying_material(&self, label: &[u8], context: &[u8]) -> Option<[u8; 32]> {
+        let mut secret = [0; 32];
+        self.connection()
+            .export_keying_material(&mut secret, label, context)
+            .ok()?;
+        Some(secret)
+    }
+
+    /// Whether the peer takes datagrams.
+    pub fn accepts_datagrams(&self) -> bool {
+        self.connection().max_datagram_size().is_some()
     }
 
     /// Allow the peer so many unidirectional streams at a time. QUIC allots memory for each permitted stream at once, so the

@@ -17,7 +17,7 @@ use crate::wire::property::Properties;
 use crate::wire::varint;
 use input::{Head, Stop};
 
-pub use datagram::{Datagram, DatagramKind};
+pub use datagram::{Datagram, DatagramKind, padding_datagram};
 pub use fetch::{FetchEvent, FetchObject, FetchReader, FetchWriter, RangeStatus};
 pub use subgroup::{SubgroupEvent, SubgroupHeader, SubgroupId, SubgroupObject, SubgroupReader};
 

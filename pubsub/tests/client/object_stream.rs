@@ -272,3 +272,35 @@ fn a_reader_that_left_stops_the_stream() {
         },
     );
 }
+
+#[test]
+fn both_ends_export_the_same_secret_and_count_padding() {
+    told(async |Told { writer, reader, .. }| {
+        let secret = |end: &End, label: &[u8], context: &[u8]| {
+            end.handle
+                .export_keying_material(label, context)
+                .expect("TLS is up")
+        };
+        let one = secret(&writer, b"EXPORTER-test", b"context");
+        assert_eq!(one, secret(&reader, b"EXPORTER-test", b"context"));
+        assert_ne!(one, secret(&reader, b"EXPORTER-test", b"other"));
+        assert_ne!(one, secret(&reader, b"EXPORTER-else", b"context"));
+
+        assert!(writer.handle.accepts_datagrams() && reader.handle.accepts_datagrams());
+        let before = (
+            writer.handle.path_stats().sent_datagrams,
+            reader.handle.path_stats().received_datagrams,
+        );
+        assert!(writer.handle.send_padding());
+        loop {
+            let after = (
+                writer.handle.path_stats().sent_datagrams,
+                reader.handle.path_stats().received_datagrams,
+            );
+            if after.0 > before.0 && after.1 > before.1 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+}

@@ -1,6 +1,6 @@
 //! OBJECT_DATAGRAM and padding datagrams.
 
-use bytes::{BufMut, Bytes};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     MAX_OBJECT_PROPERTIES, ObjectStatus, PADDING_DATAGRAM, check_properties, encode_properties,
@@ -25,6 +25,14 @@ pub enum DatagramKind {
     Object(Datagram),
     /// Padding, to be discarded.
     Padding,
+}
+
+/// A padding datagram with so many bytes behind its type.
+pub fn padding_datagram(bytes: usize) -> Bytes {
+    let mut buf = BytesMut::new();
+    varint::encode(PADDING_DATAGRAM, &mut buf);
+    buf.put_bytes(0, bytes);
+    buf.freeze()
 }
 
 /// An object in a datagram.
