@@ -44,7 +44,7 @@ pub enum RequestRefused {
     /// The peer sent GOAWAY: ask elsewhere.
     #[error("the peer is going away")]
     GoingAway,
-    /// This session already has a subscription to the track in which we have the same role, or an offer or request of the
+    /// This session already has a subscription to the track, with the same extension parameters, in which we have the same role, or an offer or request of the
     /// peer for it that we should answer instead.
     #[error("the session already has a subscription to this track in the same role")]
     Duplicate,

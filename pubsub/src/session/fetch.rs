@@ -375,7 +375,7 @@ impl Session {
                 Resolved::Refused(RequestErrorCode::INVALID_RANGE, "nothing was published")
             }
             Exchange::Publication(Publication::Established {
-                track,
+                subject,
                 joining: Some(at),
                 ..
             }) => {
@@ -393,7 +393,7 @@ impl Session {
                 let end = Location::new(at.group, at.object.wrapping_add(1));
                 Resolved::Range {
                     subscription,
-                    track: track.clone(),
+                    track: subject.track.clone(),
                     start: Location::new(group, 0),
                     end,
                 }

@@ -42,9 +42,10 @@ pub use error::{IllegalMove, RequestRefused};
 pub use event::{Accepted, Event, FetchTarget, IncomingRequest, PeerSetup, RequestKey, Transmit};
 pub use token::AuthToken;
 
-use crate::wire::{FullTrackName, SessionCode};
+use crate::wire::SessionCode;
 use alias::Aliases;
 use error::Violation;
+use extension::Subject;
 use request::{Opener, Request, Role};
 
 /// One MoQ Transport session, without its streams of objects.
@@ -76,8 +77,8 @@ pub struct Session {
     seen_ids: ids::Seen,
     /// Requests that are not over by Request ID; ours and the peer's differ in parity.
     by_id: BTreeMap<u64, RequestKey>,
-    /// Subscriptions that are not over: at most one per track, role and opener.
-    roles: BTreeMap<(Role, Opener, FullTrackName), RequestKey>,
+    /// Subscriptions that are not over: at most one per subject, role and opener.
+    roles: BTreeMap<(Role, Opener, Subject), RequestKey>,
     aliases: Aliases,
     next_alias: u64,
     tokens: token::Cache,

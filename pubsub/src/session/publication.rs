@@ -4,6 +4,7 @@
 use super::Session;
 use super::error::{IllegalMove, RequestRefused, Violation};
 use super::event::{IncomingRequest, RequestKey};
+use super::extension::Subject;
 use super::request::{After, Exchange, Opener, Role};
 use crate::wire::control::{Publish, PublishDone, RequestOk, Subscribe, SubscribeOk, TrackStatus};
 use crate::wire::parameter::Scope;
@@ -15,39 +16,39 @@ use crate::wire::{
 #[derive(Debug)]
 pub(super) enum Publication {
     /// The peer's SUBSCRIBE has no answer: Pending (Subscriber).
-    Requested { track: FullTrackName, forward: bool },
+    Requested { subject: Subject, forward: bool },
     /// Our PUBLISH has no answer: Pending (Publisher).
     Offered {
-        track: FullTrackName,
+        subject: Subject,
         joining: Option<Location>,
     },
     /// Accepted.
     Established {
-        track: FullTrackName,
+        subject: Subject,
         forward: bool,
         /// Joining Location: what LARGEST_OBJECT said when objects began to flow; `None`: the track was empty.
         joining: Option<Location>,
     },
     /// An update failed: only PUBLISH_DONE may follow.
-    Failing { track: FullTrackName },
+    Failing { subject: Subject },
 }
 
 impl Publication {
-    pub(super) const fn track(&self) -> &FullTrackName {
+    pub(super) const fn subject(&self) -> &Subject {
         match self {
-            Self::Requested { track, .. }
-            | Self::Offered { track, .. }
-            | Self::Established { track, .. }
-            | Self::Failing { track } => track,
+            Self::Requested { subject, .. }
+            | Self::Offered { subject, .. }
+            | Self::Established { subject, .. }
+            | Self::Failing { subject } => subject,
         }
     }
 
-    pub(super) fn into_track(self) -> FullTrackName {
+    pub(super) fn into_subject(self) -> Subject {
         match self {
-            Self::Requested { track, .. }
-            | Self::Offered { track, .. }
-            | Self::Established { track, .. }
-            | Self::Failing { track } => track,
+            Self::Requested { subject, .. }
+            | Self::Offered { subject, .. }
+            | Self::Established { subject, .. }
+            | Self::Failing { subject } => subject,
         }
     }
 
@@ -66,10 +67,10 @@ impl Publication {
 
     /// The peer accepted our PUBLISH; FORWARD absent means 1 here, whatever PUBLISH said.
     pub(super) fn publish_ok(&mut self, parameters: &Parameters) {
-        if let Self::Offered { track, joining } = self {
+        if let Self::Offered { subject, joining } = self {
             let forward = parameters.forward.unwrap_or(true);
             *self = Self::Established {
-                track: track.clone(),
+                subject: subject.clone(),
                 forward,
                 joining: *joining,
             };
@@ -91,7 +92,7 @@ impl Publication {
     /// An update failed.
     pub(super) fn fail(&mut self) {
         *self = Self::Failing {
-            track: self.track().clone(),
+            subject: self.subject().clone(),
         };
     }
 }
@@ -110,12 +111,12 @@ impl Session {
         properties: Properties,
     ) -> Result<u64, IllegalMove> {
         let request = self.live(key)?;
-        let Exchange::Publication(Publication::Requested { track, forward }) = &request.exchange else {
+        let Exchange::Publication(Publication::Requested { subject, forward }) = &request.exchange else {
             return Err(request.illegal());
         };
         self.check_ours(&parameters, Scope::SubscribeOk)
             .map_err(IllegalMove::Parameter)?;
-        let (track, forward, joining) = (track.clone(), *forward, parameters.largest_object);
+        let (subject, forward, joining) = (subject.clone(), *forward, parameters.largest_object);
         let track_alias = self.next_alias;
         self.send(
             key,
@@ -128,7 +129,7 @@ impl Session {
         self.next_alias += 1;
         if let Some(request) = self.requests.get_mut(&key) {
             request.exchange = Exchange::Publication(Publication::Established {
-                track,
+                subject,
                 forward,
                 joining,
             });
@@ -155,7 +156,8 @@ impl Session {
         if track.namespace().is_session() {
             return Err(RequestRefused::Reserved);
         }
-        if self.holder(Role::Publisher, &track).is_some() {
+        let subject = Subject::plain(&track);
+        if self.holder(Role::Publisher, &subject).is_some() {
             return Err(RequestRefused::Duplicate);
         }
         if self.is_reported_blocked(&track) {
@@ -166,10 +168,10 @@ impl Session {
         let track_alias = self.next_alias;
         let joining = parameters.largest_object;
         let exchange = Exchange::Publication(Publication::Offered {
-            track: track.clone(),
+            subject: subject.clone(),
             joining,
         });
-        let role = (Role::Publisher, Opener::Us, track.clone());
+        let role = (Role::Publisher, Opener::Us, subject);
         let key = self.open(exchange, if_credit, |request_id| {
             Message::Publish(Publish {
                 request_id,
@@ -267,7 +269,15 @@ impl Session {
         let Subscribe {
             track, parameters, ..
         } = request;
-        if self.holder(Role::Publisher, &track).is_some() {
+        let Some(subject) = Subject::of(&track, &parameters) else {
+            self.refuse(
+                key,
+                RequestErrorCode::EXCESSIVE_LOAD,
+                "extension parameters too long",
+            );
+            return Ok(());
+        };
+        if self.holder(Role::Publisher, &subject).is_some() {
             self.refuse(
                 key,
                 RequestErrorCode::DUPLICATE_SUBSCRIPTION,
@@ -276,12 +286,9 @@ impl Session {
             return Ok(());
         }
         self.roles
-            .insert((Role::Publisher, Opener::Peer, track.clone()), key);
+            .insert((Role::Publisher, Opener::Peer, subject.clone()), key);
         let forward = parameters.forward.unwrap_or(true);
-        let exchange = Exchange::Publication(Publication::Requested {
-            track: track.clone(),
-            forward,
-        });
+        let exchange = Exchange::Publication(Publication::Requested { subject, forward });
         self.offer(
             key,
             exchange,

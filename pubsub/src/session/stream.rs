@@ -193,17 +193,17 @@ impl Session {
         self.timers.remove(&Timer::RequestGoaway(key));
         self.held_fetches.remove(&key);
         self.held_bytes -= std::mem::replace(&mut request.held, 0);
-        let (role, track) = match ended {
+        let (role, subject) = match ended {
             Exchange::Subscription(state) => {
                 if let Some(alias) = state.alias() {
                     self.aliases.end(alias, key, how);
                 }
-                (Role::Subscriber, state.into_track())
+                (Role::Subscriber, state.into_subject())
             }
-            Exchange::Publication(state) => (Role::Publisher, state.into_track()),
+            Exchange::Publication(state) => (Role::Publisher, state.into_subject()),
             _ => return,
         };
-        let entry = (role, opener, track);
+        let entry = (role, opener, subject);
         if self.roles.get(&entry) == Some(&key) {
             self.roles.remove(&entry);
         }

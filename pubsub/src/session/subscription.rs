@@ -2,40 +2,41 @@
 
 use super::error::{IllegalMove, RequestRefused, Violation};
 use super::event::{Accepted, Event, IncomingRequest, RequestKey};
+use super::extension::{MAX_EXTENSIONS, Subject};
 use super::request::{After, Exchange, Opener, Role};
 use super::{AliasState, Session};
 use crate::wire::control::{Publish, PublishDone, RequestError, RequestOk, Subscribe, SubscribeOk};
 use crate::wire::parameter::Scope;
 use crate::wire::property::TrackProperties;
 use crate::wire::{
-    FullTrackName, Message, Parameters, Properties, RequestErrorCode, SessionCode, StreamCode,
+    EncodeError, FullTrackName, Message, Parameters, Properties, RequestErrorCode, SessionCode, StreamCode,
 };
 
 /// Where a subscription of ours stands.
 #[derive(Debug)]
 pub(super) enum Subscription {
     /// Our SUBSCRIBE has no answer: Pending (Subscriber).
-    Requested { track: FullTrackName },
+    Requested { subject: Subject },
     /// The peer's PUBLISH has no answer: Pending (Publisher).
-    Offered { track: FullTrackName, alias: u64 },
+    Offered { subject: Subject, alias: u64 },
     /// Accepted.
-    Established { track: FullTrackName, alias: u64 },
+    Established { subject: Subject, alias: u64 },
 }
 
 impl Subscription {
-    pub(super) const fn track(&self) -> &FullTrackName {
+    pub(super) const fn subject(&self) -> &Subject {
         match self {
-            Self::Requested { track } | Self::Offered { track, .. } | Self::Established { track, .. } => {
-                track
-            }
+            Self::Requested { subject }
+            | Self::Offered { subject, .. }
+            | Self::Established { subject, .. } => subject,
         }
     }
 
-    pub(super) fn into_track(self) -> FullTrackName {
+    pub(super) fn into_subject(self) -> Subject {
         match self {
-            Self::Requested { track } | Self::Offered { track, .. } | Self::Established { track, .. } => {
-                track
-            }
+            Self::Requested { subject }
+            | Self::Offered { subject, .. }
+            | Self::Established { subject, .. } => subject,
         }
     }
 
@@ -67,13 +68,20 @@ impl Session {
         parameters: Parameters,
     ) -> Result<RequestKey, RequestRefused> {
         self.check_may_ask(Some(track.namespace()))?;
-        if self.holder(Role::Subscriber, &track).is_some() {
+        let subject = Subject::of(&track, &parameters).ok_or(EncodeError::TooLong {
+            field: "extension parameters",
+            len: parameters.extensions.len(),
+            max: MAX_EXTENSIONS,
+        })?;
+        if self.holder(Role::Subscriber, &subject).is_some() {
             return Err(RequestRefused::Duplicate);
         }
         self.check_ours(&parameters, Scope::Subscribe)
             .map_err(RequestRefused::Parameter)?;
-        let exchange = Exchange::Subscription(Subscription::Requested { track: track.clone() });
-        let role = (Role::Subscriber, Opener::Us, track.clone());
+        let exchange = Exchange::Subscription(Subscription::Requested {
+            subject: subject.clone(),
+        });
+        let role = (Role::Subscriber, Opener::Us, subject);
         let key = self.open(exchange, false, |request_id| {
             Message::Subscribe(Subscribe {
                 request_id,
@@ -92,10 +100,10 @@ impl Session {
     /// [`IllegalMove`] says why nothing was sent.
     pub fn accept_publish(&mut self, key: RequestKey, parameters: Parameters) -> Result<(), IllegalMove> {
         let request = self.live(key)?;
-        let Exchange::Subscription(Subscription::Offered { track, alias }) = &request.exchange else {
+        let Exchange::Subscription(Subscription::Offered { subject, alias }) = &request.exchange else {
             return Err(request.illegal());
         };
-        let (track, alias) = (track.clone(), *alias);
+        let (subject, alias) = (subject.clone(), *alias);
         self.check_ours(&parameters, Scope::PublishOk)
             .map_err(IllegalMove::Parameter)?;
         let ok = RequestOk {
@@ -104,7 +112,7 @@ impl Session {
         };
         let ok = super::request::encode(self.config.version, &Message::RequestOk(ok))?;
         // draft §5.1: ours must be Terminated before PUBLISH_OK.
-        let ours = (Role::Subscriber, Opener::Us, track);
+        let ours = (Role::Subscriber, Opener::Us, subject);
         if let Some(&pending) = self.roles.get(&ours) {
             let error = local_error(
                 RequestErrorCode::DUPLICATE_SUBSCRIPTION,
@@ -116,18 +124,18 @@ impl Session {
         self.transmits
             .push_back(super::Transmit::Write { key, bytes: ok });
         if let Some(request) = self.requests.get_mut(&key) {
-            let (_, _, track) = ours;
-            request.exchange = Exchange::Subscription(Subscription::Established { track, alias });
+            let (_, _, subject) = ours;
+            request.exchange = Exchange::Subscription(Subscription::Established { subject, alias });
         }
         self.deliver_updates(key);
         Ok(())
     }
 
-    /// A live subscription to `track` in which we have `role`, whoever began it.
-    pub(super) fn holder(&self, role: Role, track: &FullTrackName) -> Option<RequestKey> {
+    /// A live subscription to `subject` in which we have `role`, whoever began it.
+    pub(super) fn holder(&self, role: Role, subject: &Subject) -> Option<RequestKey> {
         [Opener::Us, Opener::Peer]
             .into_iter()
-            .find_map(|opener| self.roles.get(&(role, opener, track.clone())).copied())
+            .find_map(|opener| self.roles.get(&(role, opener, subject.clone())).copied())
     }
 }
 
@@ -139,7 +147,8 @@ impl Session {
         mut request: Publish,
     ) -> Result<(), Violation> {
         let alias = request.track_alias;
-        self.check_alias(alias, &request.track)?;
+        let subject = Subject::plain(&request.track);
+        self.check_alias(alias, &subject)?;
         let unsupported = is_unsupported(&request.properties)?;
         let namespace = Some(request.track.namespace());
         let id = request.request_id;
@@ -152,7 +161,7 @@ impl Session {
                 RequestErrorCode::UNSUPPORTED_EXTENSION,
                 "mandatory track property not understood",
             ))
-        } else if self.subscribes_beside_pending(&request.track) {
+        } else if self.subscribes_beside_pending(&subject) {
             Some((
                 RequestErrorCode::DUPLICATE_SUBSCRIPTION,
                 "already subscribed to this track",
@@ -172,12 +181,9 @@ impl Session {
             ..
         } = request;
         self.roles
-            .insert((Role::Subscriber, Opener::Peer, track.clone()), key);
+            .insert((Role::Subscriber, Opener::Peer, subject.clone()), key);
         self.aliases.insert(alias, key);
-        let exchange = Exchange::Subscription(Subscription::Offered {
-            track: track.clone(),
-            alias,
-        });
+        let exchange = Exchange::Subscription(Subscription::Offered { subject, alias });
         let request = IncomingRequest::Publish {
             track,
             alias,
@@ -193,13 +199,13 @@ impl Session {
         key: RequestKey,
         ok: SubscribeOk,
     ) -> Result<(), Violation> {
-        let track = match self.requests.get(&key).map(|request| &request.exchange) {
-            Some(Exchange::Subscription(Subscription::Requested { track })) => track.clone(),
+        let subject = match self.requests.get(&key).map(|request| &request.exchange) {
+            Some(Exchange::Subscription(Subscription::Requested { subject })) => subject.clone(),
             _ => return Err(Violation::protocol("SUBSCRIBE_OK that answers nothing")),
         };
         ok.parameters.check(Scope::SubscribeOk)?;
         let alias = ok.track_alias;
-        self.check_alias(alias, &track)?;
+        self.check_alias(alias, &subject)?;
         if is_unsupported(&ok.properties)? {
             let error = local_error(
                 RequestErrorCode::UNSUPPORTED_EXTENSION,
@@ -211,7 +217,7 @@ impl Session {
             return Ok(());
         }
         // The peer's PUBLISH of the same track, if there is one, has become a second subscription.
-        let offered = (Role::Subscriber, Opener::Peer, track.clone());
+        let offered = (Role::Subscriber, Opener::Peer, subject.clone());
         if let Some(&duplicate) = self.roles.get(&offered) {
             self.lost(duplicate, None);
             self.refuse(
@@ -222,7 +228,7 @@ impl Session {
         }
         self.aliases.insert(alias, key);
         if let Some(request) = self.requests.get_mut(&key) {
-            request.exchange = Exchange::Subscription(Subscription::Established { track, alias });
+            request.exchange = Exchange::Subscription(Subscription::Established { subject, alias });
         }
         let SubscribeOk {
             parameters,
@@ -253,12 +259,12 @@ impl Session {
     }
 
     /// draft §11.1: an alias in use may not be given to another track.
-    fn check_alias(&self, alias: u64, track: &FullTrackName) -> Result<(), Violation> {
+    fn check_alias(&self, alias: u64, subject: &Subject) -> Result<(), Violation> {
         let AliasState::Live(owner) = self.aliases.state(alias) else {
             return Ok(());
         };
         match self.requests.get(&owner).map(|request| &request.exchange) {
-            Some(Exchange::Subscription(state)) if state.track() != track => Err(Violation::new(
+            Some(Exchange::Subscription(state)) if state.subject() != subject => Err(Violation::new(
                 SessionCode::DUPLICATE_TRACK_ALIAS,
                 "track alias of another track",
             )),
@@ -266,10 +272,10 @@ impl Session {
         }
     }
 
-    /// Whether we have a subscription to `track` other than a SUBSCRIBE of ours without answer, which a PUBLISH may cross.
-    fn subscribes_beside_pending(&self, track: &FullTrackName) -> bool {
+    /// Whether we have a subscription to `subject` other than a SUBSCRIBE of ours without answer, which a PUBLISH may cross.
+    fn subscribes_beside_pending(&self, subject: &Subject) -> bool {
         [Opener::Us, Opener::Peer].into_iter().any(|opener| {
-            let key = self.roles.get(&(Role::Subscriber, opener, track.clone()));
+            let key = self.roles.get(&(Role::Subscriber, opener, subject.clone()));
             let state = key
                 .and_then(|key| self.requests.get(key))
                 .map(|request| &request.exchange);

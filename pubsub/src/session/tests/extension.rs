@@ -4,12 +4,12 @@ use bytes::Bytes;
 
 use super::harness::{Pair, config, encode, events, track};
 use crate::session::{
-    Accepted, Config, Event, FetchTarget, IllegalMove, IncomingRequest, RequestKey, RequestRefused, Session,
-    Side, Time,
+    Accepted, AliasState, Config, Event, FetchTarget, IllegalMove, IncomingRequest, RequestKey,
+    RequestRefused, Session, Side, Time,
 };
 use crate::wire::control::{FetchKind, Setup, Subscribe, SubscribeOk};
 use crate::wire::parameter::ExtensionParameters;
-use crate::wire::{Location, Message, Parameters, Properties, SessionCode, control};
+use crate::wire::{Location, Message, Parameters, Properties, SessionCode, StreamCode, control};
 
 /// Some SETUP option.
 const OPTION: u64 = 0x4857_0001;
@@ -236,4 +236,112 @@ fn requests_that_came_before_setup_are_judged_by_it() {
         matches!(&seen[..], [Event::Established(_), Event::Request { .. }]),
         "{seen:?}"
     );
+}
+
+#[test]
+fn subscriptions_to_one_name_are_told_apart_by_what_was_agreed() {
+    let (mut pair, _) = established(extended(Side::Client), extended(Side::Server));
+    let accept = |pair: &mut Pair, value| {
+        let ours = pair.ends[0].subscribe(track("live/a"), value).unwrap();
+        pair.run();
+        let (theirs, _) = request(pair, 1);
+        let alias = pair.ends[1].accept_subscribe(theirs, Parameters::default(), Properties::empty());
+        pair.run();
+        assert!(matches!(answer(pair, 0), Accepted::Subscribe { .. }));
+        (ours, theirs, alias.unwrap())
+    };
+    let one = accept(&mut pair, parameters(b"one"));
+    let two = accept(&mut pair, parameters(b"two"));
+    let plain = accept(&mut pair, Parameters::default());
+    for (ours, _, alias) in [one, two, plain] {
+        assert_eq!(pair.ends[0].alias(alias), AliasState::Live(ours));
+    }
+    let again = pair.ends[0].subscribe(track("live/a"), parameters(b"two"));
+    assert_eq!(again, Err(RequestRefused::Duplicate));
+
+    // One of them ends alone, and may then be asked for anew.
+    pair.ends[0].cancel(one.0, StreamCode::CANCELLED);
+    pair.run();
+    let ended = pair.events(1);
+    assert!(
+        matches!(&ended[..], [Event::Cancelled { key, .. }] if *key == one.1),
+        "{ended:?}"
+    );
+    assert_eq!(pair.ends[0].alias(two.2), AliasState::Live(two.0));
+    accept(&mut pair, parameters(b"one"));
+}
+
+#[test]
+fn the_same_one_twice_is_refused_and_an_alias_is_not_shared() {
+    let mut session = Session::new(Time::ZERO, extended(Side::Server)).unwrap();
+    session.recv_control(Time::ZERO, encode(&Message::Setup(setup(Some(OPTION)))));
+    for (request_id, value) in [(0, b"one"), (2, b"two"), (4, b"two")] {
+        let key = session.accept();
+        let subscribe = Message::Subscribe(Subscribe {
+            request_id,
+            track: track("live/a"),
+            parameters: parameters(value),
+        });
+        session.recv(Time::ZERO, key, encode(&subscribe));
+    }
+    let asked = events(&mut session);
+    assert!(
+        matches!(
+            &asked[..],
+            [
+                Event::Established(_),
+                Event::Request { .. },
+                Event::Request { .. }
+            ]
+        ),
+        "the third is a duplicate: {asked:?}"
+    );
+
+    let (mut pair, _) = established(extended(Side::Client), extended(Side::Server));
+    for value in [b"one", b"two"] {
+        let key = pair.ends[0]
+            .subscribe(track("live/a"), parameters(value))
+            .unwrap();
+        let ok = Message::SubscribeOk(SubscribeOk {
+            track_alias: 7,
+            parameters: Parameters::default(),
+            properties: Properties::empty(),
+        });
+        pair.ends[0].recv(Time::ZERO, key, encode(&ok));
+    }
+    let closed = pair.events(0);
+    assert!(
+        matches!(
+            closed.last(),
+            Some(Event::Closed {
+                code: SessionCode::DUPLICATE_TRACK_ALIAS,
+                ..
+            })
+        ),
+        "{closed:?}"
+    );
+}
+
+#[test]
+fn a_subscribe_with_more_than_is_kept_is_refused_and_nothing_else() {
+    let long: &'static [u8] = &[0; 4097];
+    let (mut pair, _) = established(extended(Side::Client), extended(Side::Server));
+    let refused = pair.ends[0].subscribe(track("live/a"), parameters(long));
+    assert!(matches!(refused, Err(RequestRefused::Encode(_))), "{refused:?}");
+    pair.ends[0]
+        .subscribe(track("live/a"), parameters(&long[..4096]))
+        .unwrap();
+    pair.run();
+    request(&mut pair, 1);
+
+    let key = pair.ends[1].accept();
+    let subscribe = Message::Subscribe(Subscribe {
+        request_id: 100,
+        track: track("live/b"),
+        parameters: parameters(long),
+    });
+    pair.ends[1].recv(Time::ZERO, key, encode(&subscribe));
+    assert_eq!(pair.events(1), []);
+    assert!(!pair.ends[1].is_closed());
+    assert_eq!(pair.ends[1].open_requests(), 1, "only the one before");
 }

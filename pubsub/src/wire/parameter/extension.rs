@@ -17,7 +17,7 @@ use crate::wire::property::MAX_VALUE;
 pub const EXTENSION_TYPES: RangeInclusive<u64> = 0x4857_0000..=0x4857_00ff;
 
 /// Extension parameters of one message: at most one of each type, in ascending order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtensionParameters(BTreeMap<u64, Bytes>);
 
 impl ExtensionParameters {
@@ -66,6 +66,12 @@ impl ExtensionParameters {
     /// Bytes of all values.
     pub fn len(&self) -> usize {
         self.0.values().map(Bytes::len).sum()
+    }
+
+    /// The same in memory of their own.
+    pub(crate) fn compact(&self) -> Self {
+        let own = |(&kind, value): (&u64, &Bytes)| (kind, Bytes::copy_from_slice(value));
+        Self(self.0.iter().map(own).collect())
     }
 
     /// Takes what was read; each type may come once.
