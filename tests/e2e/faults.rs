@@ -71,6 +71,46 @@ fn a_killed_relay_that_comes_back_is_found_again_by_publisher_and_subscriber() -
 }
 
 #[test]
+fn a_killed_publisher_that_comes_back_is_waited_for_and_carries_on_the_same_output() -> Result<()> {
+    let home = Home::new()?;
+    let relay = home.relay().start()?;
+    let url = relay.url("room");
+    let publish = || {
+        home.moq(["publish", "--lines", "--track", "log", &url])
+            .stdin(Stdio::piped())
+            .start()
+    };
+    let subscriber = home
+        .moq(["subscribe", "--track", "log", "--lines", &url])
+        .start()?;
+    let mut sent = Vec::new();
+    for life in 1..=2 {
+        // Before the first life, and once the relay has found out that it is over.
+        subscriber.more_lines("waiting for log", 1)?;
+        let mut publisher = publish()?;
+        let mut input = publisher.take_stdin().context("a pipe was asked for")?;
+        for number in 0..20 {
+            let line = format!("life {life} line {number}.");
+            writeln!(input, "{line}")?;
+            subscriber.line(&line)?;
+            sent.push(line);
+        }
+        if life == 1 {
+            publisher.kill()?;
+        } else {
+            drop(input);
+            publisher.success()?;
+        }
+    }
+    subscriber.success()?;
+    let lines = subscriber.lines();
+    let got: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("| ")).collect();
+    assert_eq!(got, sent);
+    drop(relay);
+    Ok(())
+}
+
+#[test]
 fn a_subscriber_that_stops_reading_costs_others_nothing_and_the_relay_little() -> Result<()> {
     const ROUND: u64 = 8 * MIB;
     const LINE: u64 = 16 * 1024;

@@ -234,7 +234,13 @@ impl Hub {
         if source.is_established()
             && let Some(track) = self.tracks.get_mut(id)
         {
-            let why = why.unwrap_or_else(|| (PublishDoneCode::TRACK_ENDED, "the publisher left".to_owned()));
+            // Nobody said that the track is over: it may come back.
+            let why = why.unwrap_or_else(|| {
+                (
+                    PublishDoneCode::INTERNAL_ERROR,
+                    "the publisher vanished".to_owned(),
+                )
+            });
             track.last_end = Some(why);
         }
         self.refused(

@@ -63,9 +63,12 @@ impl Hub {
             return false;
         };
         if let Some((code, reason)) = track.last_end.take() {
+            // Our subscription has no filter: what ends it as served to its end ends the track. Other reasons are between us and
+            // the publisher, and tell subscribers only that they may ask again.
             let code = match code {
-                PublishDoneCode::MALFORMED_TRACK => code,
-                _ => PublishDoneCode::TRACK_ENDED,
+                PublishDoneCode::MALFORMED_TRACK | PublishDoneCode::TRACK_ENDED => code,
+                PublishDoneCode::SUBSCRIPTION_ENDED => PublishDoneCode::TRACK_ENDED,
+                _ => PublishDoneCode::INTERNAL_ERROR,
             };
             self.retire(id, code, reason);
             return false;

@@ -136,8 +136,12 @@ impl World {
     }
 
     fn finish(&mut self, request: RequestRef) -> Vec<Output> {
+        self.finish_with(request, PublishDoneCode::TRACK_ENDED)
+    }
+
+    fn finish_with(&mut self, request: RequestRef, code: PublishDoneCode) -> Vec<Output> {
         let done = PublishDone {
-            code: PublishDoneCode::TRACK_ENDED,
+            code,
             stream_count: None,
             reason: "bye".to_owned(),
         };

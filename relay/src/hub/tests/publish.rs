@@ -120,7 +120,7 @@ fn a_second_publisher_of_a_track_is_not_offered_again() {
     accept_offer(&mut world, offer, Parameters::default());
     assert_eq!(opened(&world.publish(2, 0, &track("live/cam"))), []);
     assert_eq!(ended(&world.down(1)), []);
-    assert_eq!(ended(&world.down(2)), [PublishDoneCode::TRACK_ENDED]);
+    assert_eq!(ended(&world.down(2)), [PublishDoneCode::INTERNAL_ERROR]);
     assert_eq!(
         opened(&world.subscribe(3, 1, &track("live/cam"))),
         [],

@@ -230,7 +230,7 @@ fn a_subscriber_who_returns_in_time_finds_the_track_warm() {
 fn when_the_only_publisher_leaves_its_tracks_end_and_the_next_one_serves_who_waits() {
     let (mut world, _) = watched();
     let outputs = world.down(1);
-    assert_eq!(ended(&outputs), [PublishDoneCode::TRACK_ENDED]);
+    assert_eq!(ended(&outputs), [PublishDoneCode::INTERNAL_ERROR]);
     assert_eq!(outputs.last(), Some(&Output::TrackDropped { track: TrackId(0) }));
     assert_eq!(
         world.subscribe_with(2, 1, &track("live/cam"), rendezvous(9000)),
@@ -255,7 +255,23 @@ fn a_newcomer_under_a_live_track_is_subscribed_to_and_carries_on_alone() {
     assert_eq!(opened(&outputs).len(), 1);
     world.accept(tag(&outputs));
     assert_eq!(ended(&world.finish(RequestRef::Hub(SessionId(1), first))), []);
-    assert_eq!(ended(&world.down(4)), [PublishDoneCode::TRACK_ENDED]);
+    assert_eq!(ended(&world.down(4)), [PublishDoneCode::INTERNAL_ERROR]);
+}
+
+#[test]
+fn only_a_publisher_that_says_so_ends_its_track() {
+    for (said, told) in [
+        (PublishDoneCode::TRACK_ENDED, PublishDoneCode::TRACK_ENDED),
+        (PublishDoneCode::SUBSCRIPTION_ENDED, PublishDoneCode::TRACK_ENDED),
+        (PublishDoneCode::INTERNAL_ERROR, PublishDoneCode::INTERNAL_ERROR),
+        (PublishDoneCode::GOING_AWAY, PublishDoneCode::INTERNAL_ERROR),
+        (PublishDoneCode::TOO_FAR_BEHIND, PublishDoneCode::INTERNAL_ERROR),
+        (PublishDoneCode::MALFORMED_TRACK, PublishDoneCode::MALFORMED_TRACK),
+    ] {
+        let (mut world, asked) = watched();
+        let outputs = world.finish_with(RequestRef::Hub(SessionId(1), asked), said);
+        assert_eq!(ended(&outputs), [told], "{said}");
+    }
 }
 
 #[test]
