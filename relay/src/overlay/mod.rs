@@ -10,3 +10,4 @@
 pub mod health;
 pub mod id;
 pub mod message;
+pub mod routes;

@@ -1,0 +1,5 @@
+//! Tests of the routes: single stories, random networks, and all interleavings of very small ones.
+
+mod net;
+mod props;
+mod stories;
