@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 use headwater_certs::Fingerprint;
+use headwater_certs::mesh::Address;
 
 use crate::exit;
 
@@ -47,6 +48,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// Show or make the relay's key and certificates
     Cert(CertArgs),
+    /// Make a mesh of relays, invite others into it, revoke them
+    Mesh(MeshArgs),
     /// Write completions for a shell to stdout
     Completions {
         /// Which shell
@@ -272,6 +275,60 @@ pub enum CertAction {
     New,
 }
 
+/// Flags of `moq mesh`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct MeshArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: MeshAction,
+    /// State directory of the relay on this machine
+    #[arg(long, value_name = "DIR", env = "HEADWATER_STATE_DIR", global = true)]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// See [`MeshArgs::action`].
+#[derive(Debug, Clone, Subcommand)]
+pub enum MeshAction {
+    /// Make a mesh whose authority this node holds; if there is one, only show it
+    Create,
+    /// Write an invite to stdout: one line that lets one node in, once
+    ///
+    /// Whoever has the line can use it, so hand it over like a password. It is redeemed at this node only, which must
+    /// be running and reachable at one of the addresses when it is used.
+    Invite(InviteArgs),
+    /// Take a node's membership back, for good
+    Revoke {
+        /// The node's id as moq mesh show tells it, or its first digits (8 or more)
+        node: String,
+    },
+    /// Show the mesh, this node's place in it, and the members that the authority knows
+    Show {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Flags of `moq mesh invite`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct InviteArgs {
+    /// Where this node can be dialled from elsewhere (repeatable, tried in order)
+    #[arg(long, value_name = "HOST:PORT", required = true)]
+    pub address: Vec<Address>,
+    /// How long the invite can be used, from 1m to 720h
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub valid: String,
+    /// Let the node announce only namespaces that begin so, fields separated by "/" (repeatable) [default: all]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Vec<String>,
+    /// Fingerprint of the key that this relay shows, if it was given its certificate by --cert [default: its own key]
+    #[arg(long, value_name = "HASH")]
+    pub fingerprint: Option<Fingerprint>,
+    /// Show it as a QR code on stderr too
+    #[arg(long)]
+    pub qr: bool,
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -303,6 +360,10 @@ mod tests {
             "moq demo --seconds 5 --json -v",
             "moq cert",
             "moq cert new --state-dir /tmp/x",
+            "moq mesh create --state-dir /tmp/x",
+            "moq mesh --state-dir /tmp/x show --json",
+            "moq mesh invite --address relay.example:4443 --address [::1]:4443 --valid 24h --namespace live/anna --qr",
+            "moq mesh revoke 0123abcd",
             "moq completions bash",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
@@ -319,6 +380,10 @@ mod tests {
             "moq subscribe moqt://localhost/room --insecure --ca x.pem",
             "moq subscribe moqt://localhost/room --fingerprint 12",
             "moq demo --seconds 0",
+            "moq mesh",
+            "moq mesh invite",
+            "moq mesh invite --address relay.example",
+            "moq mesh revoke",
             "moq",
         ] {
             assert!(parse(line).is_err(), "{line}");

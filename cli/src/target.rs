@@ -120,7 +120,7 @@ impl Target {
 }
 
 /// Fields separated by slashes; one at the start and one at the end say nothing.
-fn parse_namespace(text: &str) -> Result<TrackNamespace, TargetError> {
+pub(crate) fn parse_namespace(text: &str) -> Result<TrackNamespace, TargetError> {
     let bare = text.strip_prefix('/').unwrap_or(text);
     let bare = bare.strip_suffix('/').unwrap_or(bare);
     if bare.is_empty() {

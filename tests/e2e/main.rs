@@ -6,3 +6,4 @@ mod faults;
 mod http;
 mod lines;
 mod media;
+mod mesh;

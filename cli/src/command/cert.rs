@@ -14,7 +14,7 @@ pub(super) fn run(args: &CertArgs) -> Result<Exit, Failure> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "certificates have dates")]
-fn now() -> SystemTime {
+pub(super) fn now() -> SystemTime {
     SystemTime::now()
 }
 
@@ -89,7 +89,7 @@ fn describe(use_: &str, certificate: &Certificate) -> String {
 }
 
 /// A moment as 2026-01-31T12:00:00Z (days to civil date: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn date(time: SystemTime) -> String {
+pub(super) fn date(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468;

@@ -4,6 +4,7 @@ mod cert;
 mod completions;
 mod demo;
 mod list;
+mod mesh;
 mod publish;
 mod relay;
 mod subscribe;
@@ -27,6 +28,7 @@ pub async fn run(args: Args) -> Result<Exit, Failure> {
         Command::List(args) => Box::pin(list::run(&args, &console)).await,
         Command::Demo(args) => Box::pin(demo::run(&args, console)).await,
         Command::Cert(args) => cert::run(&args),
+        Command::Mesh(args) => mesh::run(&args, &console),
         Command::Completions { shell } => Ok(completions::run(shell)),
     }
 }
