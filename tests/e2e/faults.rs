@@ -1,7 +1,6 @@
 //! Relays that die, leave or change certificates, and subscribers that stop reading.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
+use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -75,31 +74,22 @@ fn a_killed_publisher_that_comes_back_is_waited_for_and_carries_on_the_same_outp
     let home = Home::new()?;
     let relay = home.relay().start()?;
     let url = relay.url("room");
-    let publish = || {
-        home.moq(["publish", "--lines", "--track", "log", &url])
-            .stdin(Stdio::piped())
-            .start()
-    };
-    let subscriber = home
-        .moq(["subscribe", "--track", "log", "--lines", &url])
-        .start()?;
+    let subscriber = home.subscribe_lines("log", &url, &[]).start()?;
     let mut sent = Vec::new();
     for life in 1..=2 {
         // Before the first life, and once the relay has found out that it is over.
         subscriber.more_lines("waiting for log", 1)?;
-        let mut publisher = publish()?;
-        let mut input = publisher.take_stdin().context("a pipe was asked for")?;
+        let mut publisher = home.publish_lines("log", &url, &[])?;
         for number in 0..20 {
             let line = format!("life {life} line {number}.");
-            writeln!(input, "{line}")?;
+            publisher.say(&line)?;
             subscriber.line(&line)?;
             sent.push(line);
         }
         if life == 1 {
-            publisher.kill()?;
+            publisher.process.kill()?;
         } else {
-            drop(input);
-            publisher.success()?;
+            publisher.end()?;
         }
     }
     subscriber.success()?;
@@ -122,13 +112,9 @@ fn a_subscriber_that_stops_reading_costs_others_nothing_and_the_relay_little() -
         .args(bounds.iter().flat_map(|setting| ["--set", setting]))
         .start()?;
     let url = relay.url("room");
-    let mut publisher = home
-        .moq(["publish", "--lines", "--track", "log", "--json", &url])
-        .stdin(Stdio::piped())
-        .start()?;
-    let mut input = publisher.take_stdin().context("a pipe was asked for")?;
+    let mut publisher = home.publish_lines("log", &url, &["--json"])?;
     let subscribe = || {
-        home.moq(["subscribe", "--track", "log", "--lines", &url])
+        home.subscribe_lines("log", &url, &[])
             .stdout(Stdout::Pipe)
             .start()
     };
@@ -136,7 +122,7 @@ fn a_subscriber_that_stops_reading_costs_others_nothing_and_the_relay_little() -
     let mut read = BufReader::new(reader.take_stdout().context("a pipe was asked for")?);
     let mut unread = BufReader::new(stalled.take_stdout().context("a pipe was asked for")?);
     let mut line = String::new();
-    writeln!(input, "begin")?;
+    publisher.say("begin")?;
     read.read_line(&mut line)?;
     unread.read_line(&mut line)?;
     assert_eq!(line, "begin\nbegin\n");
@@ -146,7 +132,7 @@ fn a_subscriber_that_stops_reading_costs_others_nothing_and_the_relay_little() -
             let text: Vec<String> = (0..MIB / LINE)
                 .map(|number| format!("{round} {batch} {number} {filling}"))
                 .collect();
-            input.write_all((text.join("\n") + "\n").as_bytes())?;
+            publisher.say(&text.join("\n"))?;
             for sent in &text {
                 line.clear();
                 read.read_line(&mut line)?;
@@ -155,10 +141,9 @@ fn a_subscriber_that_stops_reading_costs_others_nothing_and_the_relay_little() -
         }
         memory.push(relay.process.memory()?);
         // A new group begins each second of the publisher's clock, which its progress follows.
-        publisher.more_lines("\"groups\"", 1)?;
+        publisher.process.more_lines("\"groups\"", 1)?;
     }
-    drop(input);
-    publisher.success()?;
+    publisher.end()?;
     reader.success()?;
     let (early, late) = (memory.get(2).context("rounds")?, memory.last().context("rounds")?);
     assert!(
@@ -175,28 +160,21 @@ fn a_relay_that_is_told_to_stop_lets_its_sessions_leave_and_ends_well() -> Resul
     let home = Home::new()?;
     let relay = home.relay().start()?;
     let url = relay.url("room");
-    let mut publisher = home
-        .moq(["publish", "--lines", "--track", "chat", &url])
-        .stdin(Stdio::piped())
-        .start()?;
-    let subscriber = home
-        .moq(["subscribe", "--track", "chat", "--lines", &url])
-        .start()?;
-    let mut input = publisher.take_stdin().context("a pipe was asked for")?;
-    writeln!(input, "hello")?;
+    let mut publisher = home.publish_lines("chat", &url, &[])?;
+    let subscriber = home.subscribe_lines("chat", &url, &[]).start()?;
+    publisher.say("hello")?;
     subscriber.line("| hello")?;
     relay.process.signal("TERM")?;
     assert_eq!(relay.process.exit_within(Duration::from_secs(12))?, 0);
     assert!(
-        publisher.is_running() && subscriber.is_running(),
+        publisher.process.is_running() && subscriber.is_running(),
         "both dial again until the relay is back"
     );
     // The next relay at that address gets both back.
     let relay = home.relay().listen(relay.listen()).start()?;
-    writeln!(input, "again")?;
+    publisher.say("again")?;
     subscriber.line("| again")?;
-    drop(input);
-    publisher.success()?;
+    publisher.end()?;
     subscriber.success()?;
     drop(relay);
     Ok(())
@@ -250,32 +228,25 @@ fn certificate_files_are_replaced_under_living_sessions() -> Result<()> {
         .args(["--cert", "in-use.pem", "--key", "in-use.key"])
         .start()?;
     let url = relay.url("room");
-    let chat = |command: &str, ca: &str| {
-        let args: &[&str] = if command == "publish" {
-            &["--lines"]
-        } else {
-            &["--lines", "--no-wait"]
-        };
-        home.moq([command, "--track", "chat", "--ca", ca, &url].iter().chain(args))
-            .stdin(Stdio::piped())
+    let subscribe = |ca: &str| {
+        home.subscribe_lines("chat", &url, &["--no-wait", "--ca", ca])
             .start()
     };
-    let mut publisher = chat("publish", "old.pem")?;
-    let mut input = publisher.take_stdin().context("a pipe was asked for")?;
-    publisher.line("publishing")?;
-    let early = chat("subscribe", "old.pem")?;
-    writeln!(input, "one")?;
+    let mut publisher = home.publish_lines("chat", &url, &["--ca", "old.pem"])?;
+    publisher.process.line("publishing")?;
+    let early = subscribe("old.pem")?;
+    publisher.say("one")?;
     early.line("| one")?;
     put(&home, "next")?;
     relay.process.line("certificate files changed")?;
-    let late = chat("subscribe", "next.pem")?;
-    writeln!(input, "two")?;
+    let late = subscribe("next.pem")?;
+    publisher.say("two")?;
     early.line("| two")?;
-    writeln!(input, "three")?;
+    publisher.say("three")?;
     early.line("| three")?;
     late.find("a line", |line| line.starts_with("| ").then_some(()))?;
     assert_eq!(
-        chat("subscribe", "old.pem")?.exit()?,
+        subscribe("old.pem")?.exit()?,
         3,
         "the old certificate is no longer shown"
     );

@@ -1,9 +1,6 @@
 //! What a relay answers over HTTP: to its operator, and to browsers on its public port.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use headwater_tests::{Home, http};
 
 #[test]
@@ -30,22 +27,16 @@ fn the_operator_sees_sessions_and_tracks_of_a_broadcast() -> Result<()> {
     let home = Home::new()?;
     let relay = home.relay().start()?;
     let url = relay.url("room");
-    let mut publisher = home
-        .moq(["publish", "--lines", "--track", "chat", &url])
-        .stdin(Stdio::piped())
-        .start()?;
-    let subscriber = home
-        .moq(["subscribe", "--track", "chat", "--lines", &url])
-        .start()?;
-    let mut input = publisher.take_stdin().context("a pipe was asked for")?;
-    writeln!(input, "hello")?;
+    let mut publisher = home.publish_lines("chat", &url, &[])?;
+    let subscriber = home.subscribe_lines("chat", &url, &[]).start()?;
+    publisher.say("hello")?;
     subscriber.line("| hello")?;
     let tracks: serde_json::Value = serde_json::from_str(&http::get(relay.admin(), "/api/v1/tracks")?.body)?;
     assert!(tracks.to_string().contains("chat"), "{tracks}");
     let sessions: serde_json::Value =
         serde_json::from_str(&http::get(relay.admin(), "/api/v1/sessions")?.body)?;
     assert!(sessions.to_string().contains("127.0.0.1"), "{sessions}");
-    assert!(publisher.is_running() && subscriber.is_running());
+    assert!(publisher.process.is_running() && subscriber.is_running());
     Ok(())
 }
 

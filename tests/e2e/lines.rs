@@ -1,8 +1,5 @@
 //! Text instead of media: each line of a publisher's input is an object of one track.
 
-use std::io::Write as _;
-use std::process::Stdio;
-
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use headwater_tests::Home;
@@ -13,24 +10,17 @@ fn lines_arrive_in_order_and_both_ends_finish_with_the_input() -> Result<()> {
     let home = Home::new()?;
     let relay = home.relay().start()?;
     let url = relay.url("room/7");
-    let mut publisher = home
-        .moq(["publish", "--lines", "--track", "chat", &url])
-        .stdin(Stdio::piped())
-        .start()?;
-    let subscriber = home
-        .moq(["subscribe", "--track", "chat", "--lines", &url])
-        .start()?;
-    let mut input = publisher.take_stdin().context("a pipe was asked for")?;
+    let mut publisher = home.publish_lines("chat", &url, &[])?;
+    let subscriber = home.subscribe_lines("chat", &url, &[]).start()?;
     let sent: Vec<String> = (0..200).map(|number| format!("line {number} äöü")).collect();
     for (index, line) in sent.iter().enumerate() {
-        writeln!(input, "{line}")?;
+        publisher.say(line)?;
         if index == 0 {
             // Once one is through, the subscription stands, and all later ones must come.
             subscriber.line("| line 0 ")?;
         }
     }
-    drop(input);
-    publisher.success()?;
+    publisher.end()?;
     subscriber.success()?;
     let lines = subscriber.lines();
     let got: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("| ")).collect();
@@ -43,15 +33,11 @@ fn objects_as_json_tell_where_they_stand() -> Result<()> {
     let home = Home::new()?;
     let relay = home.relay().start()?;
     let url = relay.web_url("room/7");
-    let mut publisher = home
-        .moq(["publish", "--lines", "--track", "log", &url])
-        .stdin(Stdio::piped())
-        .start()?;
+    let mut publisher = home.publish_lines("log", &url, &[])?;
     let subscriber = home
         .moq(["subscribe", "--track", "log", "--json", &url])
         .start()?;
-    let mut input = publisher.take_stdin().context("a pipe was asked for")?;
-    writeln!(input, "one")?;
+    publisher.say("one")?;
     let first: Value = serde_json::from_str(subscriber.line("\"payload\"")?.trim_start_matches("| "))?;
     assert_eq!(first["size"], 3, "{first}");
     assert!(
@@ -68,11 +54,7 @@ fn namespaces_are_listed_as_they_come_and_go() -> Result<()> {
     let home = Home::new()?;
     let relay = home.relay().start()?;
     let list = home.moq(["list", "--json", &relay.url("room")]).start()?;
-    let url = relay.url("room/7");
-    let publisher = home
-        .moq(["publish", "--lines", "--track", "chat", &url])
-        .stdin(Stdio::piped())
-        .start()?;
+    let publisher = home.publish_lines("chat", &relay.url("room/7"), &[])?;
     list.line("room/7")?;
     drop(publisher);
     list.more_lines("room/7", 1)?;

@@ -22,12 +22,14 @@
 
 mod home;
 pub mod http;
+mod lines;
 pub mod media;
 mod process;
 mod relay;
 mod tools;
 
 pub use home::Home;
+pub use lines::LinePublisher;
 pub use process::{Process, Spawn, Stdout};
 pub use relay::{Relay, RelayBuilder};
 pub use tools::{moq, test_client};
