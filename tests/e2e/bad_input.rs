@@ -185,3 +185,37 @@ fn a_pipe_that_ends_in_the_middle_delivers_what_was_whole() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_full_disk() -> Result<()> {
+    let home = Home::new()?;
+    let relay = home.relay().start()?;
+    let url = relay.url("room");
+    let mut publisher = home.publish_lines("chat", &url, &[])?;
+    publisher.process.line("publishing")?;
+    publisher.say("hello")?;
+    // The device takes a file's place and has never room.
+    fails(
+        home.subscribe_lines("chat", &url, &["-o", "/dev/full"]),
+        FAILURE,
+        &["/dev/full", "no space left"],
+    )
+}
+
+#[test]
+fn a_full_disk_under_media() -> Result<()> {
+    let home = Home::new()?;
+    let relay = home.relay().start()?;
+    let clip = home.file("clip.mp4");
+    media::encode(&H264_AAC, 3, &clip)?;
+    let url = relay.url("live/cam");
+    let publisher = home.moq(["publish", "--loop", &url, "clip.mp4"]).start()?;
+    publisher.line("publishing")?;
+    fails(
+        home.moq(["subscribe", &url, "-o", "/dev/full"]),
+        FAILURE,
+        &["/dev/full", "no space left"],
+    )?;
+    assert!(publisher.is_running(), "{:?}", publisher.lines());
+    Ok(())
+}

@@ -4,6 +4,7 @@ mod bad_input;
 mod conformance;
 mod faults;
 mod http;
+mod interrupt;
 mod lines;
 mod media;
 mod mesh;
