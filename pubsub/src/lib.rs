@@ -10,12 +10,12 @@
 //!
 //! A track is named by a **namespace** (a tuple of byte strings) and a name. A publisher tells a relay its namespaces, or
 //! offers single tracks; a subscriber asks for tracks by name, or asks which there are under a prefix. A **subscription**
-//! passes what is published from now on; a **fetch** gives the past; [`Client::join`](net::Client::join) is both without a seam.
+//! passes what is published from now on; a **fetch** gives the past; `net::Client::join` is both without a seam.
 //!
 //! # In practice
 //!
-//! No call starts a task. Connecting gives a [`Client`](net::Client), the handle that all is done with, and a
-//! [`Driver`](net::Driver), which moves the session as long as its `run` is polled.
+//! No call starts a task. Connecting gives a `net::Client`, the handle that all is done with, and a
+//! `net::Driver`, which moves the session as long as its `run` is polled.
 //!
 //! ```no_run
 //! use headwater_pubsub::net::{self, Clock, ConnectOptions, Dialer, PublishedTrack, QuicLimits, SubscribeOptions};

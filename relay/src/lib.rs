@@ -1,7 +1,7 @@
 //! A relay of MoQ Transport: takes each track once from its publishers, however many subscribers ask for it.
 //!
 //! [`hub`] decides: who is asked for a track, who is served, refused or made to wait. It is a state machine without clock or
-//! sockets, and compiles without the feature `net`. [`node`] does: it accepts sessions, carries out what the hub wants, keeps
+//! sockets, and compiles without the feature `net`. `node` does: it accepts sessions, carries out what the hub wants, keeps
 //! certificates fresh and tells the time. Objects go from a publisher's session into their track and from there to every
 //! subscriber's session ([`headwater_pubsub::track`], [`headwater_pubsub::fanout`]); hub and node never see them.
 //!
