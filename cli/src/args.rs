@@ -345,10 +345,10 @@ mod tests {
     }
 
     #[test]
-    fn the_issue_s_command_lines_are_understood() {
+    fn the_documented_command_lines_are_understood() {
         for line in [
             "moq relay",
-            "moq relay --listen 127.0.0.1:4443 --admin off --state-dir /tmp/x --tls-name a --tls-name b",
+            "moq relay --listen 127.0.0.1:4443 --admin off --state-dir state --tls-name a --tls-name b",
             "moq relay --print-config",
             "moq publish moqt://localhost:4443/live/cam",
             "moq publish moqt://localhost:4443/live/cam -",
@@ -359,9 +359,9 @@ mod tests {
             "moq list moqt://localhost --json",
             "moq demo --seconds 5 --json -v",
             "moq cert",
-            "moq cert new --state-dir /tmp/x",
-            "moq mesh create --state-dir /tmp/x",
-            "moq mesh --state-dir /tmp/x show --json",
+            "moq cert new --state-dir state",
+            "moq mesh create --state-dir state",
+            "moq mesh --state-dir state show --json",
             "moq mesh invite --address relay.example:4443 --address [::1]:4443 --valid 24h --namespace live/anna --qr",
             "moq mesh revoke 0123abcd",
             "moq completions bash",
