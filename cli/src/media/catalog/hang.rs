@@ -1,17 +1,22 @@
 //! The hang catalog of moq-dev: renditions by name, under `video` and `audio`.
 //!
-//! Decoder configuration is in the CMAF header, so `description` is neither written nor read.
+//! Decoder configuration is in the CMAF header, so `description` is not read. It is written where moq-dev's readers decide by
+//! it: H.264 and H.265 without one count as byte streams with start codes.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use mp4_atom::FourCC;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Catalog, CatalogError, CatalogTrack, check_count, decode_base64, encode_base64};
 use crate::media::MediaKind;
+use crate::media::boxes::Children;
 
 const CMAF: &str = "cmaf";
+/// Bytes of a video sample entry before its boxes (ISO/IEC 14496-12, "Visual sample entry").
+const VISUAL_FIELDS: usize = 78;
 
 #[derive(Debug, Default, Serialize)]
 struct Root<'a> {
@@ -44,6 +49,8 @@ struct Video<'a> {
     codec: &'a str,
     container: Container,
     #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     coded_width: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     coded_height: Option<u32>,
@@ -64,6 +71,31 @@ struct Audio<'a> {
     bitrate: Option<u64>,
 }
 
+/// The decoder configuration record of H.264 and H.265 in a CMAF header, in hexadecimal.
+fn description(init: &[u8]) -> Option<String> {
+    let mut body = init;
+    for kind in [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"] {
+        body = child(body, kind)?;
+    }
+    // Version, flags and count come before the entries, of which there is one.
+    let entry = Children(body.get(8..)?).next()?.ok()?;
+    let boxes = entry.body.get(VISUAL_FIELDS..)?;
+    let record = child(boxes, b"avcC").or_else(|| child(boxes, b"hvcC"))?;
+    let digits = record.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    Some(
+        digits
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect(),
+    )
+}
+
+fn child<'a>(boxes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
+    let mut children = Children(boxes).map_while(Result::ok);
+    children
+        .find(|child| child.kind == FourCC::new(kind))
+        .map(|child| child.body)
+}
+
 pub(super) fn write(catalog: &Catalog) -> Bytes {
     let mut root = Root::default();
     for track in &catalog.tracks {
@@ -79,6 +111,7 @@ pub(super) fn write(catalog: &Catalog) -> Bytes {
                 let video = Video {
                     codec,
                     container,
+                    description: description(&track.init),
                     coded_width,
                     coded_height,
                     framerate,

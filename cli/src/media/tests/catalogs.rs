@@ -50,6 +50,13 @@ fn fields_have_the_names_and_places_of_the_drafts() {
     let video = &hang["video"]["renditions"]["video0"];
     assert_eq!(video["container"]["kind"], "cmaf");
     assert!(video["container"]["init"].is_string());
+    // AVCDecoderConfigurationRecord: version 1, then the profile, constraints and level of the codec's name.
+    let codec = video["codec"].as_str().unwrap();
+    let description = video["description"].as_str().unwrap();
+    assert!(
+        description.starts_with(&codec.replace("avc1.", "01")),
+        "{codec}: {description}"
+    );
     assert_eq!(
         (&video["codedWidth"], &video["codedHeight"]),
         (&json!(160), &json!(90))
