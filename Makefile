@@ -3,7 +3,8 @@
 # Cargo's folder, wherever it was put; tools and independent implementations that we run against live in it, pinned.
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 PEERS := $(TARGET)/peers
-INSTALL := cargo install --quiet --locked --debug --root $(PEERS) --target-dir $(PEERS)/build
+INSTALL_NEWEST := cargo install --quiet --debug --root $(PEERS) --target-dir $(PEERS)/build
+INSTALL := $(INSTALL_NEWEST) --locked
 
 TEST_CLIENT := $(PEERS)/bin/moq-test-client
 TEST_CLIENT_VERSION := 0.2.0
@@ -43,13 +44,14 @@ test: cc ffmpeg $(TEST_CLIENT)
 check: cc $(DENY)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --package headwater-pubsub --package headwater-relay --no-default-features --no-deps
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	cargo check --locked --package headwater-pubsub --package headwater-relay --no-default-features
 	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
 	@if $(DENY) --locked fetch db >$(TARGET)/advisories.log 2>&1; then $(DENY) --locked check advisories; \
 	else echo 'advisories: not checked, their database cannot be reached'; fi
 
-interop: cc ffmpeg $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub
+interop: cc ffmpeg $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub $(PEERS)/bin/moq
 	cargo build --locked --workspace --bins
 	tests/interop/run
 
@@ -77,6 +79,10 @@ $(PEERS)/bin/moq-pub:
 
 $(PEERS)/bin/moq-sub:
 	$(INSTALL) moq-sub --version 0.5.0
+
+# moq-dev's. Its lockfile names a crate that was yanked since, so its dependencies are those of the day.
+$(PEERS)/bin/moq:
+	$(INSTALL_NEWEST) moq-cli --version 0.14.10
 
 $(PEERS)/bin/cargo-deny:
 	$(INSTALL) cargo-deny --version $(DENY_VERSION)
