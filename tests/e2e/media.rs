@@ -6,6 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use headwater_tests::media::{self, AV1_OPUS, Codecs, FRAME_RATE, GROUP, H264_AAC, VP9_OPUS};
 use headwater_tests::{Home, Process, Relay};
 
+/// How far the border between two packets of sound may lie from a keyframe, in seconds: three packets of AAC.
+const PACKETS: f64 = 0.065;
+
 /// Checks that `result` holds the end of `source` without a gap, and gives the video frame it begins with.
 fn compare(source: &Path, result: &Path) -> Result<usize> {
     let (sent, got) = (media::packets(source)?, media::packets(result)?);
@@ -25,10 +28,12 @@ fn compare(source: &Path, result: &Path) -> Result<usize> {
         video % GROUP == 0,
         "begins with frame {video}, which is no keyframe"
     );
-    // Each track is joined at its newest group, and one may just have begun in one of them only.
+    // Each track is joined at its newest group, and one may just have begun with the picture while the sound's still went on: a
+    // group apart or none, and nothing between. Which of the two is a race of live subscriptions that nobody decides.
     let seconds = (share(video, sent.0.len()) - share(audio, sent.1.len())) * share(sent.0.len(), FRAME_RATE);
+    let apart = share(GROUP, FRAME_RATE);
     ensure!(
-        (-0.1..1.25).contains(&seconds),
+        seconds.abs() < PACKETS || (seconds - apart).abs() < PACKETS,
         "the sound begins {seconds:.2} s before the picture"
     );
     let pictures =
@@ -57,7 +62,8 @@ struct Case {
     url: fn(&Relay, &str) -> String,
 }
 
-/// Between the catalog and the subscriptions that follow it, a busy machine may let the first second pass.
+/// Why an early subscriber is not held to group 0: media is paced by the clock, and between the catalog and the subscriptions that
+/// follow it a busy machine may let the first second pass. Then group 1 is the newest.
 const HURRY: &str = "one who was waiting starts with the first group or the second";
 
 /// A subscriber that waits before the publisher comes gets the file from its beginning to its last frame.
