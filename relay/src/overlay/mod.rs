@@ -9,5 +9,6 @@
 
 pub mod health;
 pub mod id;
+pub mod logs;
 pub mod message;
 pub mod routes;
