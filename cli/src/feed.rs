@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_pubsub::net::{
-    Client, FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, ReceivedObject, RequestFailed,
-    SubscribeOptions, Subscriber,
+    Client, FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, Past, ReceivedObject,
+    RequestFailed, SubscribeOptions, Subscriber,
 };
 use headwater_pubsub::wire::data::ObjectStatus;
 use headwater_pubsub::wire::{FullTrackName, Location, PublishDoneCode, RequestErrorCode};
@@ -276,6 +276,9 @@ impl Feed {
 
     async fn read(&mut self, mut reading: Reading, out: &Output) -> Result<End, Gone> {
         while let Some(object) = reading.next().await {
+            if let Some(lack) = reading.take_lack() {
+                tracing::warn!(track = %self.track, lack, "not all of the past has come");
+            }
             if let Some(client) = reading.unknown.take()
                 && let Some(next) = self.next
             {
@@ -324,6 +327,8 @@ struct Reading {
     /// Live objects that came while the past was read: they must leave the transport, or the past could not arrive.
     early: VecDeque<ReceivedObject>,
     early_bytes: usize,
+    /// What became of the past was told.
+    told: bool,
     /// Where to fetch what was missed, once the first object shows where the present is.
     unknown: Option<Client>,
 }
@@ -335,7 +340,23 @@ impl Reading {
             past,
             early: VecDeque::new(),
             early_bytes: 0,
+            told: false,
             unknown: None,
+        }
+    }
+
+    /// What is missing of the past that was joined, once that is known.
+    fn take_lack(&mut self) -> Option<&'static str> {
+        let past = self.live.subscriber().past();
+        if self.told || past == Past::Reading {
+            return None;
+        }
+        self.told = true;
+        match past {
+            Past::Cut => Some("it was cut short"),
+            Past::Unknown { .. } => Some("nobody knows some of it any more"),
+            Past::GivenUp => Some("the present came too fast"),
+            _ => None,
         }
     }
 
@@ -347,9 +368,15 @@ impl Reading {
                 biased;
                 object = past.next() => match object {
                     Ok(Some(object)) => return Some(object),
-                    Ok(None) => self.past = None,
+                    Ok(None) => {
+                        let unknown = past.unknown_ranges();
+                        if unknown > 0 {
+                            tracing::warn!(ranges = unknown, "nobody knows some of what was missed any more");
+                        }
+                        self.past = None;
+                    }
                     Err(cut) => {
-                        tracing::info!(%cut, "not all of what was missed has come");
+                        tracing::warn!(%cut, "not all of what was missed has come");
                         self.past = None;
                     }
                 },
@@ -358,6 +385,7 @@ impl Reading {
                         self.early_bytes += object.payload.len();
                         self.early.push_back(object);
                         if self.early_bytes > EARLY_BYTES {
+                            tracing::warn!("the present came too fast to read all of what was missed");
                             self.past = None;
                         }
                     }

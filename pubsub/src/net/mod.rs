@@ -36,7 +36,7 @@ pub use queue::{NotQueued, ObjectReceiver, ObjectSender, object_queue};
 pub use reader::{MAX_READ_OBJECT, ReceivedObject};
 pub use session::{DataEvent, Handler, SessionHandle, Volume};
 pub use subscriber::{
-    FetchCut, FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, Position, SubscribeOptions,
+    FetchCut, FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, Past, Position, SubscribeOptions,
     Subscriber, SubscriptionChange,
 };
 pub use transport::{PathStats, Transport, TransportClosed};

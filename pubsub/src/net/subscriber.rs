@@ -45,6 +45,7 @@ pub struct Subscriber {
     seam: Option<Location>,
     live: Live,
     join: Option<Join>,
+    past: Past,
 }
 
 /// The past of a joined subscription, as long as it is not read to its end.
@@ -57,6 +58,27 @@ struct Join {
     waiting: VecDeque<ReceivedObject>,
     waiting_bytes: u64,
     max_bytes: u64,
+}
+
+/// What became of the past of a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Past {
+    /// None was asked for, or there is none.
+    None,
+    /// It is being read.
+    Reading,
+    /// All of it that exists was read.
+    Whole,
+    /// It was read, but for ranges that nobody knows any more.
+    Unknown {
+        /// How many.
+        ranges: u64,
+    },
+    /// The fetch was cut short: its end is missing.
+    Cut,
+    /// So much of the present came meanwhile that the rest of it was given up.
+    GivenUp,
 }
 
 /// Which part of a joined subscription is being read.
@@ -84,6 +106,7 @@ impl Subscriber {
             seam: seam(filter, largest),
             live,
             join: None,
+            past: Past::None,
         }
     }
 
@@ -106,6 +129,7 @@ impl Subscriber {
             seam: seam(options.filter, largest),
             live,
             join: None,
+            past: Past::None,
         }
     }
 
@@ -133,6 +157,11 @@ impl Subscriber {
         }
     }
 
+    /// What became of the past that [`Client::join`] asked for.
+    pub const fn past(&self) -> Past {
+        self.past
+    }
+
     /// The next object, as they come: in order within a subgroup, in any order otherwise. After
     /// [`Client::join`] the past comes first, each object once.
     ///
@@ -142,8 +171,9 @@ impl Subscriber {
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<ReceivedObject> {
         while let Some(join) = &mut self.join {
-            if let Some(object) = join.next(&mut self.live).await {
-                return Some(object);
+            match join.next(&mut self.live).await {
+                Step::Object(object) => return Some(*object),
+                Step::Over(past) => self.past = past,
             }
             if let Some(join) = self.join.take() {
                 self.live.put_back(join.waiting);
@@ -190,24 +220,35 @@ impl Subscriber {
     }
 }
 
+/// What reading the past gives.
+enum Step {
+    Object(Box<ReceivedObject>),
+    /// There is no more.
+    Over(Past),
+}
+
 impl Join {
-    /// The next object of the past; `None` when there are no more, or when too much of the present waits.
-    async fn next(&mut self, live: &mut Live) -> Option<ReceivedObject> {
+    /// The next object of the past, until there are no more or too much of the present waits.
+    async fn next(&mut self, live: &mut Live) -> Step {
         loop {
             tokio::select! {
                 biased;
-                // A past that was cut short is like objects that were dropped: the present goes on.
                 past = self.past.next() => match past {
                     Ok(Some(object)) if object.location > self.at => {}
-                    Ok(object) => return object,
-                    Err(_cut) => return None,
+                    Ok(Some(object)) => return Step::Object(Box::new(object)),
+                    Ok(None) => return Step::Over(match self.past.unknown_ranges() {
+                        0 => Past::Whole,
+                        ranges => Past::Unknown { ranges },
+                    }),
+                    // The present goes on: a past that was cut short is like objects that were dropped.
+                    Err(FetchCut) => return Step::Over(Past::Cut),
                 },
                 object = live.next(), if !live.is_over() => {
                     let Some(object) = object.filter(|object| object.location > self.at) else { continue };
                     self.waiting_bytes = self.waiting_bytes.saturating_add(object.payload.len() as u64);
                     self.waiting.push_back(object);
                     if self.waiting_bytes > self.max_bytes {
-                        return None;
+                        return Step::Over(Past::GivenUp);
                     }
                 }
             }
@@ -301,6 +342,7 @@ impl Client {
         };
         if let Some(at) = largest {
             subscriber.start = Some(Location::new(at.group.saturating_sub(groups_back), 0));
+            subscriber.past = Past::Reading;
             subscriber.join = Some(Join {
                 past,
                 at,

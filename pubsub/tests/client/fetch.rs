@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headwater_pubsub::{
     net::{
-        FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, Position, PublishedTrack,
+        FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, Past, Position, PublishedTrack,
         SubscribeOptions, TrackWriter,
     },
     wire::{GroupOrder, Location, Properties, RequestErrorCode, data::ObjectStatus},
@@ -177,6 +177,26 @@ stories! {
         assert_eq!(objects, wanted);
         assert_eq!(reader.unknown_ranges(), 1);
         open.finish().expect("whole");
+    }
+
+    async fn a_joined_track_tells_what_of_its_past_nobody_knows(ends: Ends) {
+        let track = track(name("video"));
+        ends.far.serve(&track);
+        let mut writer = track.writer(ends.clock);
+        let mut open = writer.group(0).expect("new");
+        open.object(Properties::default(), payload("0/0")).expect("in order");
+        write_groups(&mut writer, 1..2);
+        let mut subscriber = ends.near.join(name("video"), 1, SubscribeOptions::default()).await.expect("served");
+        assert_eq!(subscriber.past(), Past::Reading);
+        write_groups(&mut writer, 2..3);
+        assert_eq!(read(&mut subscriber, 7).await.len(), 7);
+        assert_eq!(subscriber.past(), Past::Unknown { ranges: 1 });
+        open.finish().expect("whole");
+        drop(subscriber);
+        let mut subscriber = ends.near.join(name("video"), 1, SubscribeOptions::default()).await.expect("served");
+        writer.end_track();
+        assert_eq!(read_all(&mut subscriber).await, expected(1..3));
+        assert_eq!(subscriber.past(), Past::Whole);
     }
 
     async fn a_join_reaches_back_no_further_than_the_first_group(ends: Ends) {
