@@ -23,6 +23,9 @@ use crate::{
 
 use super::{listen::Occupancy, tally::Tally};
 
+/// How much longer than its drain the node tells peers that it will wait.
+const CLOSING: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Shared by everything that runs on a node.
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -241,7 +244,10 @@ impl Shared {
     /// Send GOAWAY.
     pub(crate) fn ask_to_leave(&self, handle: &SessionHandle) {
         handle.act(|session, now| {
-            if let Err(error) = session.goaway(now, bytes::Bytes::new(), self.config.drain) {
+            // The node closes what is left in good order when its drain is over; the session's own deadline, which says
+            // GOAWAY_TIMEOUT, comes behind that.
+            let timeout = self.config.drain.saturating_add(CLOSING);
+            if let Err(error) = session.goaway(now, bytes::Bytes::new(), timeout) {
                 tracing::debug!(%error, "no GOAWAY");
             }
         });

@@ -8,6 +8,7 @@
 
 mod cut;
 mod door;
+mod drain;
 mod hostile;
 mod join;
 mod offer;

@@ -53,6 +53,11 @@ impl Running {
         }
     }
 
+    /// Asks the node to leave in good order.
+    pub(crate) fn drain(&self) {
+        self.shutdown.drain.cancel();
+    }
+
     pub(crate) async fn dial(&self, scheme: &str, clock: Clock, drivers: &mut JoinSet<()>) -> Client {
         let tls = client_config(&ClientTrust::Pin(vec![self.pin]), &[]).expect("a pin");
         let dialer = Dialer::new(net::client().expect("a socket"), tls, QuicLimits::default());
