@@ -61,8 +61,11 @@ impl Shared {
                 parameters,
             } => {
                 with(state, request, |entry, key, tracks| {
-                    let track = tracks.get(&track).cloned()?;
-                    serve_subscribe(entry, key, request, &track, &parameters)
+                    let Some(track) = tracks.get(&track) else {
+                        reject(entry, key, track_missing());
+                        return Some(Input::SubscriptionEnded { request });
+                    };
+                    serve_subscribe(entry, key, request, track, &parameters)
                 });
             }
             Output::ServePublish {
@@ -80,8 +83,11 @@ impl Shared {
                 parameters,
             } => {
                 with(state, request, |entry, key, tracks| {
-                    let track = tracks.get(&id).cloned()?;
-                    serve_fetch(entry, key, request, id, &track, &range, &parameters)
+                    let Some(track) = tracks.get(&id) else {
+                        reject(entry, key, track_missing());
+                        return Some(Input::FetchEnded { request });
+                    };
+                    serve_fetch(entry, key, request, id, track, &range, &parameters)
                 });
             }
             Output::AcceptPublish {
@@ -407,6 +413,12 @@ fn refusal(code: RequestErrorCode, reason: &str) -> RequestError {
         reason: reason.to_owned(),
         redirect: None,
     }
+}
+
+/// The hub counts on a track that the node does not have: a fault of ours, which must not leave the peer without an answer.
+fn track_missing() -> RequestError {
+    tracing::error!("a request is served from a track that is not there");
+    refusal(RequestErrorCode::INTERNAL_ERROR, "the track is not there")
 }
 
 fn options(parameters: &Parameters) -> SubscribeOptions {
