@@ -29,6 +29,8 @@ use crate::{
 /// Sending order: control first, then requests, then data, which stays below this (draft section "Scheduling Algorithm").
 const CONTROL_PRIORITY: i32 = i32::MAX;
 const REQUEST_PRIORITY: i32 = i32::MAX - 1;
+/// How long reading what is left may take when the peer has closed.
+const REST: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +81,7 @@ impl Driver {
     pub async fn run(mut self) -> SessionEnd {
         let shared = self.handle.shared.clone();
         let mut tasks = JoinSet::new();
+        let mut streams = JoinSet::new();
         tasks.spawn(control_out(shared.clone()));
         tasks.spawn(egress::run(self.handle.clone(), self.handler.clone()));
         let end = loop {
@@ -93,12 +96,14 @@ impl Driver {
                 break SessionEnd::Closed { code, reason };
             }
             self.open_requests(&mut tasks);
-            if let Err(closed) = self.step(&mut tasks).await {
+            if let Err(closed) = self.step(&mut tasks, &mut streams).await {
+                self.read_rest(&mut streams).await;
                 // WebTransport can end while its connection lives.
                 shared.transport.abandon();
                 break SessionEnd::Transport(closed);
             }
         };
+        streams.shutdown().await;
         tasks.shutdown().await;
         self.dispatch();
         self.running = false;
@@ -124,8 +129,18 @@ impl Driver {
         }
     }
 
+    /// The peer has closed: what it sent before and we have, is read.
+    async fn read_rest(&self, streams: &mut JoinSet<()>) {
+        while let Ok(stream) = self.handle.shared.transport.accept_uni().await {
+            streams.spawn(ingest::uni(self.handle.clone(), self.handler.clone(), stream));
+        }
+        let read = async { while streams.join_next().await.is_some() {} };
+        // A stream that waits to learn whose it is will not.
+        let _waiting = tokio::time::timeout(REST, read).await.is_err();
+    }
+
     /// Wait for one thing to happen and pass it on.
-    async fn step(&self, tasks: &mut JoinSet<()>) -> Result<(), TransportClosed> {
+    async fn step(&self, tasks: &mut JoinSet<()>, streams: &mut JoinSet<()>) -> Result<(), TransportClosed> {
         let shared = &self.handle.shared;
         let timeout = {
             let core = shared.core();
@@ -147,7 +162,7 @@ impl Driver {
             () = shared.driver.notified() => {}
             () = timer => shared.act(|core, now| core.session.handle_timeout(now)),
             stream = shared.transport.accept_uni() => {
-                tasks.spawn(ingest::uni(self.handle.clone(), self.handler.clone(), stream?));
+                streams.spawn(ingest::uni(self.handle.clone(), self.handler.clone(), stream?));
             }
             stream = shared.transport.accept_bi() => {
                 let (send, recv) = stream?;
@@ -159,11 +174,8 @@ impl Driver {
                 tasks.spawn(request(shared.clone(), key, send, recv));
             }
             datagram = shared.transport.read_datagram() => ingest::datagram(&self.handle, &*self.handler, datagram?),
-            Some(ended) = tasks.join_next() => {
-                if let Err(error) = ended && error.is_panic() {
-                    std::panic::resume_unwind(error.into_panic());
-                }
-            }
+            Some(ended) = tasks.join_next() => pass_on_panic(ended),
+            Some(ended) = streams.join_next() => pass_on_panic(ended),
         }
         Ok(())
     }
@@ -191,6 +203,15 @@ impl Driver {
                 }
             });
         }
+    }
+}
+
+/// A panic in a task of the session is continued in its driver.
+fn pass_on_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
 }
 

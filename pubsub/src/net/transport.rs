@@ -242,6 +242,11 @@ impl Transport {
         self.connection().set_max_concurrent_uni_streams(count.into());
     }
 
+    /// Let the peer have so many bytes on the way to us, unread: a neighbour that carries many tracks needs more than a client.
+    pub fn set_receive_window(&self, bytes: u32) {
+        self.connection().set_receive_window(bytes.into());
+    }
+
     /// Open a unidirectional stream; pending while the peer's limit is reached. Cancel-safe.
     pub(crate) async fn open_uni(&self) -> Result<SendStream, TransportClosed> {
         let space = self.space();

@@ -237,8 +237,11 @@ impl Session {
         let refused = match (tokens, namespace) {
             _ if self.goaway.sent => (RequestErrorCode::GOING_AWAY, "going away"),
             (Err(rejection), _) => (rejection.code, rejection.reason),
-            // draft §3.2.1, §3.2.2: never passed to the application.
-            (_, Some(namespace)) if namespace.is_dot() || namespace.is_session() => {
+            // draft §3.2.1, §3.2.2: never passed to the application, unless an extension was agreed, whose tracks live there.
+            (_, Some(namespace))
+                if namespace.is_dot()
+                    || (namespace.is_session() && !(self.agreed && scope == Scope::Subscribe)) =>
+            {
                 (RequestErrorCode::DOES_NOT_EXIST, "reserved namespace")
             }
             (Ok(tokens), _) => return Ok(Some(tokens)),

@@ -1,6 +1,6 @@
 //! Where a track's objects come from: upstream subscriptions, or the original publisher.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -24,6 +24,19 @@ pub struct Source {
 #[derive(Debug)]
 struct Life {
     track: Arc<Track>,
+    /// The newest object that it has begun to bring.
+    newest: Mutex<Option<Location>>,
+}
+
+impl Life {
+    fn newest(&self) -> MutexGuard<'_, Option<Location>> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn brought(&self, at: Location) {
+        let mut newest = self.newest();
+        *newest = newest.max(Some(at));
+    }
 }
 
 impl Drop for Life {
@@ -46,8 +59,14 @@ impl Source {
         Self {
             life: Arc::new(Life {
                 track: Arc::clone(track),
+                newest: Mutex::new(None),
             }),
         }
+    }
+
+    /// The largest location that came from this source, duplicates included: how far it is, compared to others.
+    pub fn newest(&self) -> Option<Location> {
+        *self.life.newest()
     }
 
     /// The track it feeds.
@@ -83,6 +102,7 @@ impl Source {
     /// See [`SourceError`].
     pub fn datagram(&self, now: Time, datagram: &Datagram) -> Result<(), SourceError> {
         let at = Location::new(datagram.group, datagram.object);
+        self.life.brought(at);
         let len = datagram.payload.len() as u64;
         check_size(self.track(), len)?;
         self.track().update(Some(now), |state| {
@@ -163,6 +183,7 @@ impl SubgroupWriter {
     /// See [`SourceError`].
     pub fn object(&mut self, now: Time, object: &SubgroupObject) -> Result<(), SourceError> {
         let track = Arc::clone(&self.life.track);
+        self.life.brought(Location::new(self.header.group, object.id));
         check_size(&track, object.payload_len)?;
         track.update(Some(now), |state| {
             if self.current.is_some() {
