@@ -7,8 +7,11 @@
 //! State machines without clock, sockets or randomness: time is a [`Duration`](std::time::Duration) since a start of the
 //! caller's choice, and comes in with every call. Nothing that is decided depends on the order of a hash map.
 
+pub mod core;
 pub mod health;
 pub mod id;
 pub mod logs;
 pub mod message;
+pub mod metric;
 pub mod routes;
+pub mod upstream;

@@ -23,6 +23,16 @@ pub enum Entry {
     Track(FullTrackName),
 }
 
+impl Entry {
+    /// Whether whoever announced this may have the track.
+    pub fn covers(&self, track: &FullTrackName) -> bool {
+        match self {
+            Self::Namespace(namespace) => track.namespace().has_prefix(namespace),
+            Self::Track(name) => name == track,
+        }
+    }
+}
+
 /// What an origin says about an entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Attributes {

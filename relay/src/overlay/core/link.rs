@@ -1,0 +1,120 @@
+//! What the overlay knows of one session with a neighbour, beside routes and logs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::overlay::id::{Cost, NodeId, Seq};
+use crate::overlay::message::{AliasReader, AliasWriter, Hello, Link as Counters, Record};
+use crate::overlay::metric::Estimator;
+
+/// How often the round trip is measured on a link with live tracks, and on an idle one.
+const ECHO: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// How often packets sent and lost are told on a link with live tracks.
+const COUNTERS: Duration = Duration::from_secs(2);
+/// Most records that wait beside rows and logs; the oldest goes, since each of them is repeated or asked for again.
+const WAITING: usize = 256;
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) node: NodeId,
+    pub(super) since: Duration,
+    pub(super) writer: AliasWriter,
+    pub(super) reader: AliasReader,
+    pub(super) said_hello: bool,
+    pub(super) said_snapshot: bool,
+    pub(super) hello: Option<Hello>,
+    /// The newest sequence number of each origin whose beacon it got from us.
+    pub(super) beacons: BTreeMap<NodeId, Seq>,
+    waiting: VecDeque<Record>,
+    pub(super) estimator: Estimator,
+    counters: Counters,
+    active: bool,
+    next_echo: Duration,
+    next_counters: Duration,
+    /// DOWN_HINTs taken in the current second, and its number.
+    pub(super) hints: (u64, u32),
+    /// Bytes of gossip sent and received.
+    pub(super) volume: (u64, u64),
+}
+
+impl Link {
+    pub(super) fn new(now: Duration, node: NodeId) -> Self {
+        Self {
+            node,
+            since: now,
+            writer: AliasWriter::default(),
+            reader: AliasReader::default(),
+            said_hello: false,
+            said_snapshot: false,
+            hello: None,
+            beacons: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            estimator: Estimator::default(),
+            counters: Counters::default(),
+            active: false,
+            next_echo: now,
+            next_counters: now + COUNTERS,
+            hints: (0, 0),
+            volume: (0, 0),
+        }
+    }
+
+    pub(super) fn cost(&self) -> Cost {
+        self.estimator.cost()
+    }
+
+    pub(super) fn srtt(&self) -> Duration {
+        self.estimator.srtt().unwrap_or_default()
+    }
+
+    pub(super) fn deadline(&self) -> Duration {
+        if self.active {
+            self.next_echo.min(self.next_counters)
+        } else {
+            self.next_echo
+        }
+    }
+
+    /// Queues a record that is no row and no log.
+    pub(super) fn say(&mut self, record: Record) {
+        if self.waiting.len() == WAITING {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(record);
+    }
+
+    pub(super) fn next_said(&self) -> Option<&Record> {
+        self.waiting.front()
+    }
+
+    pub(super) fn said(&mut self) {
+        self.waiting.pop_front();
+    }
+
+    pub(super) fn packets(&mut self, now: Duration, sent: u64, lost: u64, active: bool) {
+        self.counters = Counters { sent, lost };
+        if active && !self.active {
+            self.next_echo = self.next_echo.min(now + ECHO.0);
+            self.next_counters = now + COUNTERS;
+        }
+        self.active = active;
+    }
+
+    /// Queues what is due; whether there is anything.
+    pub(super) fn tick(&mut self, now: Duration) -> bool {
+        let mut due = false;
+        if now >= self.next_echo {
+            let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+            self.say(Record::Echo(clock));
+            self.next_echo = now + if self.active { ECHO.0 } else { ECHO.1 };
+            due = true;
+        }
+        if self.active && now >= self.next_counters {
+            self.say(Record::Link(self.counters));
+            self.next_counters = now + COUNTERS;
+            due = true;
+        }
+        due
+    }
+}

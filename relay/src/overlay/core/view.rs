@@ -1,0 +1,77 @@
+//! What the overlay shows of itself, for status pages and metrics.
+
+use std::time::Duration;
+
+use super::Overlay;
+use crate::overlay::id::{Neighbour, NodeId};
+use crate::overlay::routes::Candidate;
+
+/// A neighbour as the overlay sees it.
+#[derive(Clone, Debug)]
+pub struct NeighbourView {
+    /// The session.
+    pub neighbour: Neighbour,
+    /// Who it is.
+    pub node: NodeId,
+    /// Since when.
+    pub since: Duration,
+    /// What a hop to it costs, in microseconds.
+    pub cost_us: u32,
+    /// Round trip, once measured.
+    pub srtt: Option<Duration>,
+    /// Part of the packets towards this node that is lost, 0 to 1.
+    pub loss: f64,
+    /// Bytes of gossip sent and received.
+    pub gossip: (u64, u64),
+    /// Whether something is pulled from it.
+    pub pulled: bool,
+}
+
+/// The route to an origin.
+#[derive(Clone, Debug)]
+pub struct RouteView {
+    /// Where to.
+    pub origin: NodeId,
+    /// Through whom.
+    pub primary: Option<Neighbour>,
+    /// How far, in microseconds.
+    pub total_us: Option<u32>,
+    /// What it announces.
+    pub entries: usize,
+}
+
+impl Overlay {
+    /// The neighbours, by session.
+    pub fn neighbours(&self) -> impl Iterator<Item = NeighbourView> + '_ {
+        self.links.iter().map(|(&neighbour, link)| NeighbourView {
+            neighbour,
+            node: link.node,
+            since: link.since,
+            cost_us: link.cost().micros(),
+            srtt: link.estimator.srtt(),
+            loss: link.estimator.loss_ratio(),
+            gossip: link.volume,
+            pulled: self.upstreams.pulled_from(neighbour),
+        })
+    }
+
+    /// The origins that are known.
+    pub fn routes(&self) -> impl Iterator<Item = RouteView> + '_ {
+        self.routes.origins().map(|origin| RouteView {
+            origin,
+            primary: self.routes.primary(origin),
+            total_us: self.routes.total(origin).map(|total| total.micros()),
+            entries: self.logs.shown(origin).count(),
+        })
+    }
+
+    /// Every neighbour as a way to an origin, and why it is one or not.
+    pub fn candidates(&self, origin: NodeId) -> Vec<Candidate> {
+        self.routes.candidates(origin).collect()
+    }
+
+    /// Whether anything is pulled from a neighbour.
+    pub fn pulls_from(&self, neighbour: Neighbour) -> bool {
+        self.upstreams.pulled_from(neighbour)
+    }
+}
