@@ -34,6 +34,8 @@
 pub mod admin;
 pub mod config;
 #[cfg(feature = "net")]
+pub mod emulator;
+#[cfg(feature = "net")]
 mod http;
 pub mod hub;
 #[cfg(feature = "net")]
