@@ -87,6 +87,17 @@ knobs! {
         /// Empty: only programs on this machine (and members of the mesh) may publish, unless public is set.
         #[serde(deserialize_with = "quantity::non_empty")]
         publish_token: Option<Secret> = None,
+        /// An invite to a mesh, as moq mesh invite prints it; used once, when the node is in no mesh yet.
+        /// Empty: the node stays what its state directory says.
+        #[serde(deserialize_with = "quantity::non_empty")]
+        join: Option<Secret> = None,
+        /// Nodes of the mesh to keep a session with, as moqt:// URLs.
+        /// Empty: those that the node learns of, the one that invited it first.
+        peers: Vec<String> = Vec::new(),
+        /// What a hop through this node costs others, as distance: traffic prefers other ways up to that much longer.
+        /// None, because a mesh of friends shares what it has.
+        #[serde(deserialize_with = "quantity::duration")]
+        price: Duration = Duration::ZERO, in Duration::ZERO..=secs(1),
         /// Whether everybody may publish. Off, because an open relay carries whatever strangers send.
         public: bool = false,
         /// Whether everybody may read the overlay's redacted view. Off, because it tells who is connected to whom.

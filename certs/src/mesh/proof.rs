@@ -25,6 +25,15 @@ pub enum Role {
 }
 
 impl Role {
+    /// The other end's.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+
     const fn byte(self) -> u8 {
         match self {
             Self::Client => 0,

@@ -42,6 +42,10 @@ macro_rules! labels {
     };
 }
 
+mod mesh;
+
+pub use mesh::{MeshMetrics, MisconductKind};
+
 labels! {
     /// Which way objects or subscriptions go, seen from this node.
     pub enum Direction {
@@ -155,6 +159,8 @@ pub struct Metrics {
     pub hop_delay: Histogram,
     /// Seconds from SUBSCRIBE received to the first object sent.
     pub join: Histogram,
+    /// Of the mesh.
+    pub mesh: MeshMetrics,
 }
 
 impl Metrics {
@@ -208,6 +214,8 @@ impl Metrics {
             limit_hits.clone(),
         );
 
+        let mesh = MeshMetrics::new(&mut registry);
+
         let way = |direction: Direction| [("direction", direction.as_str())];
         let flow = |direction| Flow {
             objects: objects.get_or_create_owned(&way(direction)),
@@ -226,6 +234,7 @@ impl Metrics {
             cache_bytes,
             hop_delay,
             join,
+            mesh,
         }
     }
 

@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use metrics::{Direction, DropReason, Flow, LimitName, Metrics, Role};
+pub use metrics::{Direction, DropReason, Flow, LimitName, MeshMetrics, Metrics, MisconductKind, Role};
 
 use crate::config::Secret;
 use crate::http;

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use headwater_pubsub::wire::{RequestErrorCode, TrackNamespace};
 
 use super::Hub;
-use super::input::{Announced, RequestKey, RequestRef, Rights, SessionId, TrackId};
+use super::input::{RequestKey, RequestRef, Rights, SessionId, TrackId};
 use super::namespaces::Interest;
 use super::output::Output;
 use super::publish::{not_allowed, owned};
 use super::refusals::{Refusal, error};
 use super::session::{Incoming, Kind};
+use crate::overlay::message::Entry;
 
 impl Hub {
     pub(super) fn publish_namespace(
@@ -34,7 +35,7 @@ impl Hub {
         self.push(Output::Accept { request });
         let first = self.namespaces.publish(&namespace, &identity, (session, key));
         if first {
-            self.announce(Announced::Namespace(namespace.clone()), true);
+            self.announce(Entry::Namespace(namespace.clone()), true);
         }
         if first && !self.mesh.has_namespace(&namespace) {
             for (request, suffix) in self.namespaces.interested(Interest::Namespaces, &namespace) {
@@ -79,7 +80,7 @@ impl Hub {
     pub(super) fn withdraw_namespace(&mut self, namespace: &TrackNamespace, by: (SessionId, RequestKey)) {
         let last = self.namespaces.withdraw(namespace, by);
         if last {
-            self.announce(Announced::Namespace(namespace.clone()), false);
+            self.announce(Entry::Namespace(namespace.clone()), false);
         }
         if last && !self.mesh.has_namespace(namespace) {
             for (request, suffix) in self.namespaces.interested(Interest::Namespaces, namespace) {

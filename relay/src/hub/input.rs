@@ -7,6 +7,7 @@ use headwater_pubsub::wire::control::{PublishDone, RequestError, RequestOk};
 use headwater_pubsub::wire::{FullTrackName, Location, Parameters, TrackNamespace};
 
 use crate::overlay::id::NodeId;
+use crate::overlay::message::Entry;
 
 macro_rules! ids {
     ($($(#[$meta:meta])* $name:ident,)+) => {
@@ -67,25 +68,6 @@ pub enum Origin {
     /// At another node of the mesh. What comes from there and what is published here under one name are two tracks, since
     /// neighbours that served one from the other could feed each other in a circle.
     Node(NodeId),
-}
-
-/// Something that a node announces to the mesh.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Announced {
-    /// PUBLISH_NAMESPACE.
-    Namespace(TrackNamespace),
-    /// PUBLISH of one track, from which no namespace may be inferred.
-    Track(FullTrackName),
-}
-
-impl Announced {
-    /// Whether a subscriber of the track could be served by who announced this.
-    pub fn covers(&self, track: &FullTrackName) -> bool {
-        match self {
-            Self::Namespace(namespace) => track.namespace().has_prefix(namespace),
-            Self::Track(name) => name == track,
-        }
-    }
 }
 
 /// Who a session acts for, as far as the ownership of namespaces goes: a node key, a hash of a token, an address, as
@@ -299,7 +281,7 @@ pub enum Input {
         session: Option<SessionId>,
     },
     /// Somebody in the mesh announces this, or nobody any more.
-    Remote { announced: Announced, present: bool },
+    Remote { entry: Entry, present: bool },
     /// Only the time.
     Tick,
 }

@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use headwater_pubsub::wire::{FullTrackName, PublishDoneCode, RequestErrorCode, StreamCode, TrackNamespace};
 
 use super::Hub;
-use super::input::{Announced, Input, Origin, RequestRef, SessionId, TrackId};
+use super::input::{Input, Origin, RequestRef, SessionId, TrackId};
 use super::namespaces::Interest;
 use super::output::{Output, UpstreamState};
 use super::refusals::error;
+use super::session::Kind;
 use super::timers::Timer;
 use super::tracks::{Asker, ListenerState};
 use crate::overlay::id::NodeId;
+use crate::overlay::message::Entry;
 
 /// What the hub knows of the mesh.
 #[derive(Debug, Default)]
@@ -82,7 +84,7 @@ impl Hub {
                 };
             }
             Input::Remote {
-                announced: Announced::Namespace(namespace),
+                entry: Entry::Namespace(namespace),
                 present,
             } => self.remote_namespace(&namespace, present),
             _ => {}
@@ -95,9 +97,9 @@ impl Hub {
             .is_some_and(|track| track.origin != Origin::Here)
     }
 
-    pub(super) fn announce(&mut self, announced: Announced, present: bool) {
+    pub(super) fn announce(&mut self, entry: Entry, present: bool) {
         if self.config.announces {
-            self.push(Output::Announce { announced, present });
+            self.push(Output::Announce { entry, present });
         }
     }
 
@@ -105,7 +107,7 @@ impl Hub {
     pub(super) fn withdraw_track(&mut self, id: TrackId) {
         if let Some(track) = self.tracks.get(id) {
             let name = track.name.clone();
-            self.announce(Announced::Track(name), false);
+            self.announce(Entry::Track(name), false);
         }
     }
 
@@ -471,6 +473,18 @@ impl Hub {
             })
             .map(|(_, track)| (&track.name, track.origin))
             .filter(|(name, origin)| self.mesh.pinned(name) == *origin)
+    }
+
+    /// The origin that clients of a name are served from.
+    pub fn pinned(&self, name: &FullTrackName) -> Origin {
+        self.mesh.pinned(name)
+    }
+
+    /// How many subscriptions a session has here.
+    pub fn subscriptions(&self, session: SessionId) -> usize {
+        self.sessions
+            .get(&session)
+            .map_or(0, |session| session.count(Kind::Subscribe))
     }
 
     /// Whether somebody at this node publishes the track.

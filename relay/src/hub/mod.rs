@@ -39,8 +39,8 @@ use std::time::Duration;
 
 pub use config::HubConfig;
 pub use input::{
-    Announced, Answer, FetchRange, FillOutcome, Identity, Input, JoiningStart, Origin, RequestKey,
-    RequestRef, Rights, SessionId, Tag, TrackId,
+    Answer, FetchRange, FillOutcome, Identity, Input, JoiningStart, Origin, RequestKey, RequestRef, Rights,
+    SessionId, Tag, TrackId,
 };
 pub use output::{Outgoing, Output, ServedRange, UpstreamState};
 pub use view::{NamespaceView, SessionView, TrackView};

@@ -5,8 +5,9 @@ use headwater_pubsub::wire::{
     FullTrackName, Location, Parameters, PublishDoneCode, StreamCode, TrackName, TrackNamespace,
 };
 
-use super::input::{Announced, JoiningStart, Origin, RequestRef, SessionId, Tag, TrackId};
+use super::input::{JoiningStart, Origin, RequestRef, SessionId, Tag, TrackId};
 use crate::overlay::id::NodeId;
+use crate::overlay::message::Entry;
 
 /// A request that the hub has opened. Authorization tokens and the Request ID are the node's to add.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +33,14 @@ pub enum Outgoing {
         origin: Origin,
         start: Location,
         end: Location,
+        parameters: Parameters,
     },
     /// TRACK_STATUS.
-    TrackStatus { name: FullTrackName, origin: Origin },
+    TrackStatus {
+        name: FullTrackName,
+        origin: Origin,
+        parameters: Parameters,
+    },
 }
 
 /// Which objects a downstream FETCH is served.
@@ -225,7 +231,7 @@ pub enum Output {
         present: bool,
     },
     /// Something is published here that was not, or no longer.
-    Announce { announced: Announced, present: bool },
+    Announce { entry: Entry, present: bool },
 }
 
 impl Output {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use headwater_pubsub::wire::{FullTrackName, Parameters, RequestErrorCode, StreamCode, TrackNamespace};
 
 use super::Hub;
-use super::input::{Announced, Identity, Origin, RequestKey, RequestRef, Rights, SessionId, Tag, TrackId};
+use super::input::{Identity, Origin, RequestKey, RequestRef, Rights, SessionId, Tag, TrackId};
 use super::listen::{listener_of, refuse_reserved};
 use super::namespaces::Interest;
 use super::opened::{Opened, Purpose};
@@ -13,6 +13,7 @@ use super::output::{Outgoing, Output};
 use super::refusals::{Refusal, error};
 use super::session::{Incoming, Kind, TracksInterest};
 use super::tracks::{Asker, Listener, ListenerState, Source, SourceState, Track};
+use crate::overlay::message::Entry;
 
 impl Hub {
     pub(super) fn publish(
@@ -68,7 +69,7 @@ impl Hub {
         });
         self.step_groups(id, step);
         if new {
-            self.announce(Announced::Track(name.clone()), true);
+            self.announce(Entry::Track(name.clone()), true);
         }
         for (interest, _) in self.namespaces.interested(Interest::Tracks, name.namespace()) {
             self.offer(id, interest);

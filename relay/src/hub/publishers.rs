@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use headwater_pubsub::wire::control::RequestError;
+use headwater_pubsub::wire::parameter::ExtensionParameters;
 use headwater_pubsub::wire::{FullTrackName, Parameters};
 
 use super::Hub;
@@ -81,6 +82,12 @@ impl Hub {
             filter: None,
             forward: Some(true),
             new_group_request,
+            // From where on a neighbour wants a track that is cold here is what this node has to ask for.
+            extensions: if origin == Origin::Here {
+                ExtensionParameters::empty()
+            } else {
+                track.extensions_awaited()
+            },
             ..Parameters::default()
         };
         let request = Outgoing::Subscribe {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use headwater_pubsub::wire::control::RequestError;
-use headwater_pubsub::wire::{FullTrackName, RequestErrorCode};
+use headwater_pubsub::wire::{FullTrackName, Parameters, RequestErrorCode};
 
 use super::Hub;
 use super::input::{Origin, RequestKey, RequestRef, SessionId};
@@ -70,7 +70,11 @@ impl Hub {
             let opened = self.open(
                 session,
                 Purpose::Status { of: request },
-                Outgoing::TrackStatus { name, origin },
+                Outgoing::TrackStatus {
+                    name,
+                    origin,
+                    parameters: Parameters::default(),
+                },
             );
             if let (Some(status), RequestRef::Hub(_, tag)) = (self.status(request), opened) {
                 status.tag = Some(tag);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use headwater_pubsub::wire::control::RequestError;
+use headwater_pubsub::wire::parameter::ExtensionParameters;
 use headwater_pubsub::wire::{FullTrackName, Parameters, PublishDoneCode, TrackName, TrackNamespace};
 
 use super::groups::NewGroups;
@@ -176,6 +177,14 @@ impl Track {
                 } => Some((request, &**parameters, *rendezvous)),
                 ListenerState::Offered { .. } | ListenerState::Served => None,
             })
+    }
+
+    /// The extension parameters of the first subscriber that waits.
+    pub(super) fn extensions_awaited(&self) -> ExtensionParameters {
+        self.waiting()
+            .next()
+            .map(|(_, parameters, _)| parameters.extensions.clone())
+            .unwrap_or_default()
     }
 
     /// The NEW_GROUP_REQUEST that waiting subscribers brought.

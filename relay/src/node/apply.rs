@@ -35,12 +35,13 @@ impl Shared {
                     .insert(track, Track::new(name, Authority::Relay, &self.cache));
             }
             Output::TrackEnded { track, code, reason } => {
-                if let Some(track) = state.tracks.get(&track) {
-                    track.end(code, reason);
-                }
+                state.tracks.get(&track).inspect(|track| track.end(code, reason));
             }
             Output::TrackDropped { track } => {
                 state.tracks.remove(&track);
+                if let Some(mesh) = &mut state.mesh {
+                    mesh.forget(track);
+                }
             }
             Output::WatchLargestGroup { track, watch } => {
                 if watch {
@@ -186,7 +187,7 @@ impl Shared {
         }
     }
 
-    /// Updates, holes of fetches, and what namespace subscriptions are told.
+    /// Updates and holes of fetches.
     fn apply_detail(&self, state: &mut State, output: Output) {
         match output {
             Output::ResetFetch { request, code } => with(state, request, |entry, key, _| {
@@ -211,34 +212,6 @@ impl Shared {
             }),
             Output::HoleGivenUp { request, start, end } => with(state, request, |entry, key, _| {
                 entry.handle.fetch_unknown(key, start, end.last_before());
-                None
-            }),
-            Output::Namespace { request, suffix } => with(state, request, |entry, key, _| {
-                let namespace = entry.prefixes.get(&key)?.current.join(&suffix).ok()?;
-                answered(entry.handle.act(|session, _| session.namespace(key, &namespace)));
-                None
-            }),
-            Output::NamespaceDone { request, suffix } => with(state, request, |entry, key, _| {
-                let namespace = entry.prefixes.get(&key)?.current.join(&suffix).ok()?;
-                answered(
-                    entry
-                        .handle
-                        .act(|session, _| session.namespace_done(key, &namespace)),
-                );
-                None
-            }),
-            Output::PublishBlocked {
-                request,
-                suffix,
-                name,
-            } => with(state, request, |entry, key, _| {
-                let namespace = entry.prefixes.get(&key)?.current.join(&suffix).ok()?;
-                let track = FullTrackName::new(namespace, name).ok()?;
-                answered(
-                    entry
-                        .handle
-                        .act(|session, _| session.publish_blocked(key, &track)),
-                );
                 None
             }),
             Output::AcceptUpdate { request } => {
@@ -275,7 +248,42 @@ impl Shared {
                 });
                 over(state, request);
             }
-            other => debug!(output = ?other, "nothing to do"),
+            other => self.apply_discovery(state, other),
+        }
+    }
+
+    /// What namespace subscriptions are told; the rest is the mesh's.
+    fn apply_discovery(&self, state: &mut State, output: Output) {
+        match output {
+            Output::Namespace { request, suffix } => with(state, request, |entry, key, _| {
+                let namespace = entry.prefixes.get(&key)?.current.join(&suffix).ok()?;
+                answered(entry.handle.act(|session, _| session.namespace(key, &namespace)));
+                None
+            }),
+            Output::NamespaceDone { request, suffix } => with(state, request, |entry, key, _| {
+                let namespace = entry.prefixes.get(&key)?.current.join(&suffix).ok()?;
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.namespace_done(key, &namespace)),
+                );
+                None
+            }),
+            Output::PublishBlocked {
+                request,
+                suffix,
+                name,
+            } => with(state, request, |entry, key, _| {
+                let namespace = entry.prefixes.get(&key)?.current.join(&suffix).ok()?;
+                let track = FullTrackName::new(namespace, name).ok()?;
+                answered(
+                    entry
+                        .handle
+                        .act(|session, _| session.publish_blocked(key, &track)),
+                );
+                None
+            }),
+            other => self.tell_overlay(state, other),
         }
     }
 
@@ -291,6 +299,10 @@ impl Shared {
             Outgoing::TrackStatus { .. } => None,
         };
         let known = track.and_then(|id| state.tracks.get(&id)).cloned();
+        let mut request = request;
+        if let Some(mesh) = &state.mesh {
+            mesh.address(&mut request, session, known.as_deref());
+        }
         match send(&entry.handle, request, known.as_ref()) {
             Ok((key, offer)) => {
                 entry.tags.insert(tag, key);
@@ -330,13 +342,19 @@ fn send(
                 .act(|session, _| session.publish(name, parameters, properties, true))
                 .map(|(key, alias)| (key, edge.map(|edge| (alias, edge))))
         }
-        Outgoing::Fetch { name, start, end, .. } => {
+        Outgoing::Fetch {
+            name,
+            start,
+            end,
+            parameters,
+            ..
+        } => {
             let target = FetchTarget::Standalone {
                 track: name,
                 start,
                 end,
             };
-            let key = handle.act(|session, _| session.fetch(target, Parameters::default()))?;
+            let key = handle.act(|session, _| session.fetch(target, parameters))?;
             if let Some(track) = track {
                 let order = GroupOrder::Ascending;
                 handle.receive_fetch(
@@ -346,8 +364,8 @@ fn send(
             }
             Ok((key, None))
         }
-        Outgoing::TrackStatus { name, .. } => handle
-            .act(|session, _| session.track_status(name, Parameters::default()))
+        Outgoing::TrackStatus { name, parameters, .. } => handle
+            .act(|session, _| session.track_status(name, parameters))
             .map(|key| (key, None)),
     }
 }
@@ -443,8 +461,11 @@ fn serve_subscribe(
     let handle = entry.handle.clone();
     let options = options(parameters);
     let served = entry.handle.send_subscription(key, |now, waker| {
-        let mut subscription = Subscription::new(track, now, options, waker, 0)
-            .map_err(|error| Box::new(subscribe_refusal(&error)))?;
+        let begun = match super::mesh::resume(parameters) {
+            Some(from) => Subscription::resume(track, now, options, waker, 0, from),
+            None => Subscription::new(track, now, options, waker, 0),
+        };
+        let mut subscription = begun.map_err(|error| Box::new(subscribe_refusal(&error)))?;
         let parameters = Parameters {
             largest_object: subscription.joining_location(),
             ..Parameters::default()

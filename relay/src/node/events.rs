@@ -6,12 +6,13 @@ use bytes::Bytes;
 use headwater_pubsub::{
     net::{DataEvent, SessionHandle, Sink},
     session::{Accepted, AuthToken, Event, IncomingRequest, PeerSetup, RequestKey},
-    wire::{PublishDoneCode, StreamCode, control::RequestOk, property::TrackProperties},
+    wire::{PublishDoneCode, RequestErrorCode, StreamCode, control::RequestOk, property::TrackProperties},
 };
 use tracing::{debug, info};
 
-use super::state::{Offer, Prefix, Session, SessionHandler, State};
-use crate::hub::{self, Answer, FillOutcome, Input, RequestRef};
+use super::mesh::{self, Asked};
+use super::state::{Offer, Prefix, Session, SessionHandler, Shared, State};
+use crate::hub::{self, Answer, FillOutcome, Input, Origin, RequestRef};
 
 /// Longest part of a peer's implementation name that is shown.
 const SHOWN_NAME: usize = 64;
@@ -19,7 +20,10 @@ const SHOWN_NAME: usize = 64;
 impl SessionHandler {
     pub(crate) fn on_event(&self, state: &mut State, handle: &SessionHandle, event: Event) {
         match event {
-            Event::Established(setup) => self.established(state, &setup),
+            Event::Established(setup) => {
+                self.established(state, &setup);
+                self.greet(state, handle);
+            }
             Event::Request { key, request, tokens } => self.request(state, key, request, &tokens),
             Event::Updated {
                 key,
@@ -39,6 +43,7 @@ impl SessionHandler {
             Event::Cancelled { key, code } => self.over(state, key, code),
             Event::Ended { key, code } => self.over(state, key, code),
             Event::Accepted { key, answer } => self.accepted(state, handle, key, answer),
+            Event::Rejected { key, error } if self.gossip_refused(state, key, &error) => {}
             Event::Rejected { key, error } => {
                 if let Some(opened) = self.opened(state, key) {
                     handle.receive_no_more(key);
@@ -88,7 +93,16 @@ impl SessionHandler {
 
     fn request(&self, state: &mut State, key: RequestKey, request: IncomingRequest, tokens: &[AuthToken]) {
         let session = self.id;
+        if let IncomingRequest::Subscribe { track, .. } = &request
+            && track.namespace().is_session()
+            && self.asked_by_node(state, key, track, tokens)
+        {
+            return;
+        }
         let hub_key = hub::RequestKey(u64::from(key));
+        let Some(origin) = self.origin_of(state, key, &request) else {
+            return;
+        };
         let Some(entry) = state.sessions.get_mut(&session) else {
             return;
         };
@@ -102,9 +116,44 @@ impl SessionHandler {
                 rights,
             });
         }
-        if let Some(input) = input_of(session, entry, key, request) {
+        if let Some(input) = input_of(session, entry, key, request, origin) {
             state.inputs.push_back(input);
         }
+    }
+
+    /// Whose publishers a request means: what a neighbour says, or `Some(None)` where the node pins it. `None`: it was refused.
+    fn origin_of(
+        &self,
+        state: &mut State,
+        key: RequestKey,
+        request: &IncomingRequest,
+    ) -> Option<Option<Origin>> {
+        let (IncomingRequest::Subscribe { track, parameters }
+        | IncomingRequest::Fetch {
+            track, parameters, ..
+        }
+        | IncomingRequest::TrackStatus {
+            track, parameters, ..
+        }) = request
+        else {
+            return Some(None);
+        };
+        let reason = match Asked::read(parameters) {
+            Ok(None) => {
+                mesh::repin(state, track);
+                return Some(None);
+            }
+            Ok(Some(asked)) => match Shared::origin_asked(state, self.id, asked) {
+                Ok(origin) => return Some(Some(origin)),
+                Err(unfit) => unfit.to_string(),
+            },
+            Err(unreadable) => unreadable.to_string(),
+        };
+        debug!(session = self.id.0, reason, "neighbour refused");
+        if let Some(entry) = state.sessions.get(&self.id) {
+            mesh::reject(&entry.handle, key, RequestErrorCode::DOES_NOT_EXIST, reason);
+        }
+        None
     }
 
     /// The peer ended a request stream.
@@ -123,6 +172,9 @@ impl SessionHandler {
     }
 
     fn accepted(&self, state: &mut State, handle: &SessionHandle, key: RequestKey, answer: Accepted) {
+        if self.gossip_accepted(state, key, &answer) {
+            return;
+        }
         let Some(opened) = state
             .sessions
             .get(&self.id)
@@ -141,7 +193,11 @@ impl SessionHandler {
                 let dynamic_groups = has_dynamic_groups(&properties);
                 if let Some(track) = track {
                     take_in(&track, properties, parameters.largest_object);
-                    handle.receive(key, Sink::Track(Arc::new(track.source())));
+                    let source = Arc::new(track.source());
+                    if let (Some(id), Some(mesh)) = (opened.track, &mut state.mesh) {
+                        mesh.fed(id, self.id, &source);
+                    }
+                    handle.receive(key, Sink::Track(source));
                 }
                 Answer::Subscribe { dynamic_groups }
             }
@@ -307,6 +363,7 @@ fn input_of(
     entry: &mut Session,
     key: RequestKey,
     request: IncomingRequest,
+    origin: Option<Origin>,
 ) -> Option<Input> {
     let hub_key = hub::RequestKey(u64::from(key));
     Some(match request {
@@ -314,7 +371,7 @@ fn input_of(
             session,
             key: hub_key,
             track,
-            origin: None,
+            origin,
             parameters,
         },
         IncomingRequest::Publish {
@@ -342,7 +399,7 @@ fn input_of(
         } => {
             let range = hub::FetchRange::Standalone {
                 track,
-                origin: None,
+                origin,
                 start,
                 end,
             };
@@ -357,7 +414,7 @@ fn input_of(
             session,
             key: hub_key,
             track,
-            origin: None,
+            origin,
         },
         discovery => return discovery_input(session, entry, key, discovery),
     })

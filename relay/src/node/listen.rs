@@ -2,17 +2,19 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
+use headwater_certs::mesh::{NodeId, Role};
 use headwater_pubsub::{
-    net::{AcceptError, Accepted, SessionHandle, accept},
+    net::{AcceptError, SessionEnd, SessionHandle, Transport, accept},
     session::{Limits, Side},
     wire::control::Setup,
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::{
     admission::Trust,
+    mesh,
     shard::quic_limits,
     state::{Session, SessionHandler, SessionInfo, Shared},
 };
@@ -109,7 +111,15 @@ async fn serve(shared: Arc<Shared>, incoming: quinn::Incoming) {
     let remote = incoming.remote_address();
     let address = remote.ip().to_canonical();
     match accept(incoming, &quic_limits(&shared.config)).await {
-        Ok(accepted) => session(&shared, accepted, address).await,
+        Ok(accepted) => {
+            let opened = Opened {
+                transport: accepted.transport,
+                side: Side::Server,
+                role: Role::Server,
+                setup: setup(&shared),
+            };
+            session(&shared, opened, address).await;
+        }
         Err(error) => {
             if matches!(error, AcceptError::TimedOut) {
                 shared.metrics.limit_hit(LimitName::HandshakeTimeout);
@@ -120,22 +130,48 @@ async fn serve(shared: Arc<Shared>, incoming: quinn::Incoming) {
     shared.release(address);
 }
 
-async fn session(shared: &Arc<Shared>, accepted: Accepted, address: IpAddr) {
-    let setup = Setup {
+/// A connection on which a session is about to begin.
+pub(super) struct Opened {
+    pub(super) transport: Transport,
+    pub(super) side: Side,
+    pub(super) role: Role,
+    pub(super) setup: Setup,
+}
+
+/// Our SETUP towards whoever dialled us.
+fn setup(shared: &Shared) -> Setup {
+    if shared.mesh.is_some() {
+        return mesh::setup(None);
+    }
+    Setup {
         implementation: Some(concat!("headwater/", env!("CARGO_PKG_VERSION")).into()),
         ..Setup::default()
-    };
+    }
+}
+
+/// The life of a session; the node it turned out to be with, if that proved who it is.
+pub(super) async fn session(shared: &Arc<Shared>, opened: Opened, address: IpAddr) -> Option<NodeId> {
     let known = &shared.config.limits;
     let limits = Limits {
         setup_timeout: known.handshake_timeout,
         early_bytes: usize::try_from(known.pending_bytes).unwrap_or(usize::MAX),
         ..Limits::default()
     };
-    let handle = match SessionHandle::new(accepted.transport, shared.clock, Side::Server, setup, limits) {
+    let handle = match SessionHandle::with_extension(
+        opened.transport,
+        shared.clock,
+        opened.side,
+        opened.setup,
+        limits,
+        mesh::OPTION,
+    ) {
         Ok(handle) => handle,
-        Err(error) => return debug!(%error, "no session"),
+        Err(error) => {
+            debug!(%error, "no session");
+            return None;
+        }
     };
-    let id = shared.add_session(&handle);
+    let (id, wake) = shared.add_session(&handle);
     if shared.phase() == crate::status::Phase::Draining {
         shared.ask_to_leave(&handle);
     }
@@ -143,12 +179,31 @@ async fn session(shared: &Arc<Shared>, accepted: Accepted, address: IpAddr) {
         id,
         node: shared.clone(),
         trust: Trust { address },
+        role: opened.role,
     };
-    let end = handle.driver(Arc::new(handler)).run().await;
+    let end = tokio::select! {
+        end = handle.driver(Arc::new(handler)).run() => end,
+        // Never ends by itself, but is over with the session.
+        end = gossip(shared, id, &handle, wake) => end,
+    };
     info!(session = id.0, %end, "session ended");
-    shared.remove_session(id);
+    let node = shared.remove_session(id);
     // The close frame leaves with the endpoint's next transmission; dropping the connection at once could overtake it.
     tokio::time::sleep(LINGER).await;
+    node
+}
+
+/// Gossip beside the session, if there is a mesh.
+async fn gossip(
+    shared: &Arc<Shared>,
+    id: SessionId,
+    handle: &SessionHandle,
+    wake: Arc<Notify>,
+) -> SessionEnd {
+    if shared.mesh.is_some() {
+        mesh::gossip::run(shared.clone(), id, handle.clone(), wake).await;
+    }
+    std::future::pending().await
 }
 
 /// Sessions by address, and how many there are in all.
@@ -187,7 +242,7 @@ impl Shared {
     }
 
     #[expect(clippy::disallowed_methods, reason = "shown to people, never decided on")]
-    fn add_session(&self, handle: &SessionHandle) -> SessionId {
+    fn add_session(&self, handle: &SessionHandle) -> (SessionId, Arc<Notify>) {
         let info = SessionInfo {
             since: std::time::SystemTime::now(),
             implementation: None,
@@ -196,19 +251,36 @@ impl Shared {
         let id = SessionId(state.next_session);
         state.next_session += 1;
         let session = Session::new(handle.clone(), info);
+        let wake = session.wake.clone();
         self.count_in(&session);
         state.sessions.insert(id, session);
-        id
+        (id, wake)
     }
 
-    fn remove_session(&self, id: SessionId) {
+    fn remove_session(&self, id: SessionId) -> Option<NodeId> {
         let mut state = self.state();
-        if let Some(session) = state.sessions.remove(&id) {
+        self.link_down(&mut state, id);
+        let node = state
+            .sessions
+            .get(&id)
+            .and_then(|entry| Some(entry.link.as_ref()?.node.as_ref()?.id));
+        let gone = state.sessions.remove(&id);
+        if let Some(session) = &gone {
+            // What PUBLISH_DONE said counts, although the session went before its last streams did.
+            for (&key, done) in &session.ended {
+                state.inputs.push_back(Input::Done {
+                    request: session.reference(id, key),
+                    done: done.clone(),
+                });
+            }
+        }
+        if let Some(session) = gone {
             self.count_out(session);
         }
         state.inputs.push_back(Input::SessionDown { session: id });
         self.drive(&mut state);
         drop(state);
         self.left.notify_waiters();
+        node
     }
 }

@@ -16,6 +16,7 @@ mod apply;
 mod events;
 mod inspect;
 mod listen;
+mod mesh;
 mod renewal;
 mod shard;
 mod start;
@@ -30,10 +31,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use mesh::JoinError;
 pub use renewal::IdentityError;
 pub use start::StartError;
 
-use crate::hub::Input;
 use state::Shared;
 
 /// How often tracks are asked for what is due. They keep times of seconds.
@@ -110,6 +111,11 @@ impl Node {
         tasks.spawn(keep_time(shared.clone(), stop.clone()));
         if let Err(error) = start::serve_http(&mut tasks, &shared, parts.doors, &stop) {
             warn!(%error, "no operator's interface");
+        }
+        if shared.mesh.is_some() {
+            tasks.spawn(mesh::dial::run(shared.clone(), stop.clone()));
+            tasks.spawn(mesh::pulse::run(shared.clone(), stop.clone()));
+            tasks.spawn(mesh::chores::run(shared.clone(), parts.to_do, stop.clone()));
         }
         let mut endpoints = Vec::new();
         let mut threads = Vec::new();
@@ -189,7 +195,7 @@ async fn keep_time(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         let (deadline, watching) = {
             let state = shared.state();
-            (state.hub.deadline(), !state.watched.is_empty())
+            (state.deadline(), !state.watched.is_empty())
         };
         let due = async {
             match deadline {
@@ -200,7 +206,7 @@ async fn keep_time(shared: Arc<Shared>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = shared.timer.notified() => {}
-            () = due => shared.feed(Input::Tick),
+            () = due => shared.feed_time(),
             _ = tick.tick() => {
                 shared.expire_tracks();
                 shared.tally();

@@ -75,6 +75,14 @@ impl Identity {
         ))
     }
 
+    /// Where the node keeps its state; `None` if it has only certificate files.
+    pub(super) const fn state_dir(&self) -> Option<&StateDir> {
+        match self {
+            Self::Files(_) => None,
+            Self::Own { dir, .. } => Some(dir),
+        }
+    }
+
     pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
         match self {
             Self::Files(_) => None,

@@ -10,12 +10,16 @@ use headwater_pubsub::{
     net::{ALPN_H3, EndpointError, EndpointSecret, PortSharing, bind as bind_udp},
     wire::Version,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Node,
     inspect::View,
+    mesh::{
+        JoinError, Mesh, MeshState,
+        chores::{self, Chore},
+    },
     renewal::{Identity, IdentityError},
     state::{About, Shared},
 };
@@ -44,6 +48,9 @@ pub enum StartError {
     /// The UDP port cannot be had.
     #[error(transparent)]
     Udp(#[from] EndpointError),
+    /// The node cannot be a member of its mesh.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The operator's interface cannot be had.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -60,6 +67,7 @@ pub(super) struct Parts {
     pub(super) tls: rustls::ServerConfig,
     pub(super) secret: EndpointSecret,
     pub(super) hashes: Arc<PublishedHashes>,
+    pub(super) to_do: mpsc::Receiver<Chore>,
 }
 
 /// Where HTTP comes in.
@@ -104,7 +112,12 @@ pub(super) async fn bind(config: Config) -> Result<Node, StartError> {
         fingerprint: identity.fingerprint(),
         since: now,
     };
-    let shared = Arc::new(Shared::new(config, about));
+    let mesh = match identity.state_dir() {
+        Some(dir) => open_mesh(&config, dir, now).await?,
+        None => None,
+    };
+    let (chores, to_do) = chores::queue();
+    let shared = Arc::new(Shared::new(config, about, mesh, chores));
     let doors = Doors {
         web,
         admin,
@@ -122,8 +135,23 @@ pub(super) async fn bind(config: Config) -> Result<Node, StartError> {
             tls,
             secret,
             hashes,
+            to_do,
         },
     })
+}
+
+/// The mesh that the node is in, or joins.
+async fn open_mesh(
+    config: &Config,
+    dir: &StateDir,
+    now: std::time::SystemTime,
+) -> Result<Option<(Mesh, MeshState)>, StartError> {
+    let Some(mesh) = Mesh::open(config, dir, now).await? else {
+        return Ok(None);
+    };
+    let epoch = mesh.epoch(now)?;
+    let state = MeshState::new(&mesh.membership(), epoch, config.price, now);
+    Ok(Some((mesh, state)))
 }
 
 /// Network threads to run.

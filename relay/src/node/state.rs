@@ -18,10 +18,11 @@ use headwater_pubsub::{
 use crate::{
     config::Config,
     hub::{Hub, HubConfig, Input, RequestKey, RequestRef, SessionId, Tag, TrackId},
+    overlay::core as overlay,
     status::Phase,
 };
 
-use super::{listen::Occupancy, tally::Tally};
+use super::{listen::Occupancy, mesh, tally::Tally};
 
 /// How much longer than its drain the node tells peers that it will wait.
 const CLOSING: std::time::Duration = std::time::Duration::from_secs(1);
@@ -38,6 +39,10 @@ pub(crate) struct Shared {
     pub(crate) left: tokio::sync::Notify,
     /// What the node is known by; set once bound.
     pub(crate) about: About,
+    /// The mesh that the node is a member of.
+    pub(crate) mesh: Option<mesh::Mesh>,
+    /// What has to touch files.
+    pub(crate) chores: tokio::sync::mpsc::Sender<mesh::chores::Chore>,
     phase: Mutex<Phase>,
     occupancy: Mutex<Occupancy>,
     state: Mutex<State>,
@@ -59,6 +64,8 @@ pub(crate) struct State {
     pub(crate) tracks: HashMap<TrackId, Arc<Track>>,
     /// Tracks whose largest group the hub wants to know, and what it was told.
     pub(crate) watched: BTreeMap<TrackId, Option<u64>>,
+    /// The overlay, if the node is in a mesh.
+    pub(crate) mesh: Option<mesh::MeshState>,
     /// What has to be fed to the hub after the outputs at hand.
     pub(crate) inputs: VecDeque<Input>,
 }
@@ -81,6 +88,10 @@ pub(crate) struct Session {
     /// Properties and largest object of a PUBLISH, until the hub has found it a track.
     pub(crate) offers: HashMap<session::RequestKey, Offer>,
     pub(crate) prefixes: HashMap<session::RequestKey, Prefix>,
+    /// Wakes the session's gossip.
+    pub(crate) wake: Arc<tokio::sync::Notify>,
+    /// What makes it a neighbour's, if it declared that it may be one.
+    pub(crate) link: Option<Box<mesh::Link>>,
     /// Upstream subscriptions that PUBLISH_DONE has ended, while their last streams come in.
     pub(crate) ended: HashMap<session::RequestKey, PublishDone>,
 }
@@ -122,6 +133,14 @@ pub(crate) struct Offer {
     pub(crate) largest: Option<headwater_pubsub::wire::Location>,
 }
 
+impl State {
+    /// When somebody wants to be told the time.
+    pub(crate) fn deadline(&self) -> Option<std::time::Duration> {
+        let overlay = self.mesh.as_ref().and_then(|mesh| mesh.overlay.deadline());
+        self.hub.deadline().into_iter().chain(overlay).min()
+    }
+}
+
 impl Session {
     pub(crate) fn new(handle: SessionHandle, info: SessionInfo) -> Self {
         Self {
@@ -136,6 +155,8 @@ impl Session {
             offers: HashMap::new(),
             prefixes: HashMap::new(),
             ended: HashMap::new(),
+            wake: Arc::default(),
+            link: None,
         }
     }
 
@@ -170,7 +191,13 @@ impl Session {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, about: About) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        about: About,
+        mesh: Option<(mesh::Mesh, mesh::MeshState)>,
+        chores: tokio::sync::mpsc::Sender<mesh::chores::Chore>,
+    ) -> Self {
+        let (mesh, mesh_state) = mesh.unzip();
         let cache = Cache::new(CacheLimits {
             budget: config.cache.bytes,
             min_groups: usize::try_from(config.cache.min_groups).unwrap_or(usize::MAX),
@@ -181,6 +208,7 @@ impl Shared {
         let hub = Hub::new(HubConfig {
             linger: config.upstream_linger,
             rendezvous: config.limits.rendezvous,
+            announces: mesh.is_some(),
             ..HubConfig::default()
         });
         Self {
@@ -198,8 +226,11 @@ impl Shared {
                 sessions: BTreeMap::new(),
                 tracks: HashMap::new(),
                 watched: BTreeMap::new(),
+                mesh: mesh_state,
                 inputs: VecDeque::new(),
             }),
+            mesh,
+            chores,
             config,
         }
     }
@@ -317,33 +348,66 @@ impl Shared {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Feed the hub and do what it wants.
-    pub(crate) fn feed(&self, input: Input) {
+    /// Feed the hub everything that waits, and do what it wants, until both are at rest.
+    pub(crate) fn drive(&self, state: &mut State) {
+        let before = state.deadline();
+        loop {
+            if let Some(input) = state.inputs.pop_front() {
+                tracing::trace!(?input, "hub");
+                state.hub.handle(self.clock.now(), input);
+                while let Some(output) = state.hub.poll() {
+                    tracing::trace!(?output, "hub");
+                    self.apply(state, output);
+                }
+            } else if let Some(mesh) = &mut state.mesh
+                && let Some(input) = mesh.inputs.pop_front()
+            {
+                tracing::trace!(?input, "overlay");
+                mesh.overlay.handle(self.clock.now(), input);
+                let outputs: Vec<_> = std::iter::from_fn(|| mesh.overlay.poll()).collect();
+                for output in outputs {
+                    tracing::trace!(?output, "overlay");
+                    self.apply_overlay(state, output);
+                }
+            } else {
+                break;
+            }
+        }
+        if state.deadline() != before {
+            self.timer.notify_one();
+        }
+    }
+
+    /// Tells hub and overlay the time.
+    pub(crate) fn feed_time(&self) {
         let mut state = self.state();
-        state.inputs.push_back(input);
+        state.inputs.push_back(Input::Tick);
+        if let Some(mesh) = &mut state.mesh {
+            mesh.inputs.push_back(overlay::Input::Tick);
+        }
         self.drive(&mut state);
     }
 
-    /// Feed the hub everything that waits, and do what it wants, until both are at rest.
-    pub(crate) fn drive(&self, state: &mut State) {
-        let before = state.hub.deadline();
-        while let Some(input) = state.inputs.pop_front() {
-            tracing::trace!(?input, "hub");
-            state.hub.handle(self.clock.now(), input);
-            while let Some(output) = state.hub.poll() {
-                tracing::trace!(?output, "hub");
-                self.apply(state, output);
-            }
-        }
-        if state.hub.deadline() != before {
-            self.timer.notify_one();
-        }
+    /// The time of day, for certificates.
+    #[expect(clippy::disallowed_methods, reason = "certificates are valid by date")]
+    pub(crate) fn wall_now(&self) -> std::time::SystemTime {
+        std::time::SystemTime::now()
+    }
+
+    /// Whether a session with this node is a neighbour's.
+    pub(crate) fn has_neighbour(&self, node: headwater_certs::mesh::NodeId) -> bool {
+        self.state()
+            .sessions
+            .values()
+            .any(|entry| entry.link.as_ref().is_some_and(|link| link.is_up_with(node)))
     }
 }
 
 /// The [`Handler`] of one session.
 pub(crate) struct SessionHandler {
     pub(crate) id: SessionId,
+    /// Which end of the connection we are.
+    pub(crate) role: headwater_certs::mesh::Role,
     pub(crate) node: Arc<Shared>,
     pub(crate) trust: super::admission::Trust,
 }

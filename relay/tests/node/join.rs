@@ -108,6 +108,7 @@ async fn write(plan: Plan, mut writer: TrackWriter) {
     writer.end_track();
 }
 
+#[expect(clippy::large_enum_variant, reason = "a few of them, for a moment")]
 enum Reader {
     Plain(Subscriber),
     Ordered(Ordered),

@@ -21,7 +21,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(config: Config) -> Self {
-        let state = tempfile::tempdir().expect("a directory");
+        Self::start_in(tempfile::tempdir().expect("a directory"), config)
+    }
+
+    /// With what a state directory holds already.
+    pub(crate) fn start_in(state: tempfile::TempDir, config: Config) -> Self {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use headwater_pubsub::wire::control::RequestError;
-use headwater_pubsub::wire::{Location, RequestErrorCode, StreamCode};
+use headwater_pubsub::wire::{Location, Parameters, RequestErrorCode, StreamCode};
 
 use super::{FetchState, Hub, Range};
 use crate::hub::input::{FillOutcome, RequestRef, SessionId, Tag, TrackId};
@@ -83,6 +83,7 @@ impl Hub {
             origin,
             start: range.start,
             end: range.end,
+            parameters: Parameters::default(),
         };
         let opened = self.open(session, Purpose::Fill(fill), outgoing);
         if let (Some(fetch), RequestRef::Hub(_, tag)) = (self.fetch_mut(request), opened) {

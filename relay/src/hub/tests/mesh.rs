@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::overlay::id::NodeId;
+use crate::overlay::message::Entry;
 
 const NEAR: Origin = Origin::Node(NodeId([1; 32]));
 const FAR: Origin = Origin::Node(NodeId([2; 32]));
@@ -258,8 +259,8 @@ fn namespaces_here_and_elsewhere_are_one_list() {
     let prefix = TrackNamespace::empty();
     world.feed(Input::SubscribeNamespace { session, key, prefix });
     let remote = |world: &mut World, present| {
-        let announced = Announced::Namespace(ns("live"));
-        world.feed(Input::Remote { announced, present })
+        let entry = Entry::Namespace(ns("live"));
+        world.feed(Input::Remote { entry, present })
     };
     assert!(matches!(remote(&mut world, true)[..], [Output::Namespace { .. }]));
     let outputs = world.announce(1, 0, "live");
@@ -269,7 +270,7 @@ fn namespaces_here_and_elsewhere_are_one_list() {
             .any(|output| matches!(output, Output::Namespace { .. }))
     );
     assert!(outputs.contains(&Output::Announce {
-        announced: Announced::Namespace(ns("live")),
+        entry: Entry::Namespace(ns("live")),
         present: true
     }));
     assert_eq!(remote(&mut world, false), [], "still published here");

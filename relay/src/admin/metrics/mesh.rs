@@ -1,0 +1,172 @@
+//! What a node counts of its mesh.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::{Label, SECONDS};
+use crate::overlay::core::Misconduct;
+use crate::overlay::health::Health;
+use crate::overlay::routes::Cause;
+use crate::overlay::upstream::Why;
+
+labels! {
+    /// What a neighbour, or somebody who wanted to be one, did wrong.
+    pub enum MisconductKind {
+        /// No proof of a node's identity, or one that is not accepted.
+        Proof = "proof",
+        /// Unreadable gossip, or records in the wrong order.
+        Gossip = "gossip",
+        /// A forged or unvouched record of an origin.
+        Forged = "forged",
+        /// A row or request that the routes do not take.
+        Route = "route",
+        /// A log that is not taken.
+        Log = "log",
+        /// Too many records of a kind.
+        Flood = "flood",
+        /// Another node has this node's key.
+        ClonedKey = "cloned_key",
+    }
+}
+
+impl MisconductKind {
+    /// The kind of what the overlay found.
+    pub const fn of(misconduct: &Misconduct) -> Self {
+        match misconduct {
+            Misconduct::Gossip(_) | Misconduct::Hello => Self::Gossip,
+            Misconduct::Impostor => Self::Proof,
+            Misconduct::Forged(_) | Misconduct::Unvouched(_) => Self::Forged,
+            Misconduct::Route(_) => Self::Route,
+            Misconduct::Log(_) => Self::Log,
+            Misconduct::Flood(_) => Self::Flood,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct MeshMetrics {
+    /// Neighbours now.
+    pub neighbours: Gauge,
+    misconduct: Family<Label, Counter>,
+    switches: Family<Label, Counter>,
+    pulls: Family<Label, Counter>,
+    detections: Family<Label, Counter>,
+    detection_seconds: Histogram,
+    gossip: Family<Label, Counter>,
+    /// Times that an origin was wanted and no route to it was left.
+    pub starvations: Counter,
+}
+
+impl MeshMetrics {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            neighbours: Gauge::default(),
+            misconduct: Family::default(),
+            switches: Family::default(),
+            pulls: Family::default(),
+            detections: Family::default(),
+            detection_seconds: Histogram::new(SECONDS),
+            gossip: Family::default(),
+            starvations: Counter::default(),
+        };
+        registry.register(
+            "moq_neighbours",
+            "Nodes of the mesh in session",
+            metrics.neighbours.clone(),
+        );
+        registry.register(
+            "moq_neighbour_misconduct",
+            "Gossip and proofs that were refused, by kind",
+            metrics.misconduct.clone(),
+        );
+        registry.register(
+            "moq_route_changes",
+            "Changes of a route to an origin, by cause",
+            metrics.switches.clone(),
+        );
+        registry.register(
+            "moq_pulls",
+            "Subscriptions begun at neighbours, by reason",
+            metrics.pulls.clone(),
+        );
+        registry.register(
+            "moq_neighbour_health_changes",
+            "Neighbours suspected, gone or well again",
+            metrics.detections.clone(),
+        );
+        registry.register(
+            "moq_detection_seconds",
+            "Silence of a neighbour when it counted as gone",
+            metrics.detection_seconds.clone(),
+        );
+        registry.register("moq_gossip_bytes", "Gossip carried", metrics.gossip.clone());
+        registry.register(
+            "moq_starvations",
+            "Times that a wanted origin had no route left",
+            metrics.starvations.clone(),
+        );
+        metrics
+    }
+
+    /// Counts what was refused.
+    pub fn misconduct(&self, kind: MisconductKind) {
+        self.misconduct.get_or_create(&[("kind", kind.as_str())]).inc();
+    }
+
+    /// Counts a change of what is thought of a neighbour that was silent for so long.
+    pub fn health(&self, health: Health, silence: Duration) {
+        let label = match health {
+            Health::Ok => "ok",
+            Health::Suspect => "suspect",
+            Health::Down => "down",
+        };
+        self.detections.get_or_create(&[("health", label)]).inc();
+        if health == Health::Down {
+            self.detection_seconds.observe(silence.as_secs_f64());
+        }
+    }
+
+    /// Counts a subscription at a neighbour.
+    pub fn pull(&self, why: Why) {
+        let label = match why {
+            Why::Route => "route",
+            Why::Moving => "moving",
+            Why::Hedge => "hedge",
+            Why::Tentative => "tentative",
+            Why::Retry => "retry",
+            Why::Dropped | Why::Unwanted => return,
+        };
+        self.pulls.get_or_create(&[("reason", label)]).inc();
+    }
+
+    /// Counts a change of a route.
+    pub fn route_changed(&self, cause: Cause) {
+        let label = match cause {
+            Cause::Row => "row",
+            Cause::NeighbourDown => "neighbour_down",
+            Cause::Cost => "cost",
+            Cause::Better => "better",
+            Cause::CaughtUp => "caught_up",
+            Cause::Requested => "requested",
+            Cause::Released => "released",
+            Cause::Timer => "timer",
+            Cause::Interest => "interest",
+            Cause::Suspicion => "suspicion",
+            Cause::Own => "own",
+        };
+        self.switches.get_or_create(&[("cause", label)]).inc();
+    }
+
+    /// Counts bytes of gossip.
+    pub fn gossip(&self, direction: super::Direction, bytes: u64) {
+        self.gossip
+            .get_or_create(&[("direction", direction.as_str())])
+            .inc_by(bytes);
+    }
+}

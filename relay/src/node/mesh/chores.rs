@@ -1,0 +1,100 @@
+//! Work of the mesh that touches files, on threads that may wait for them.
+
+use headwater_certs::mesh::Exporter;
+use headwater_pubsub::net::SessionHandle;
+use headwater_pubsub::session::RequestKey;
+use headwater_pubsub::wire::parameter::ExtensionParameters;
+use headwater_pubsub::wire::{Parameters, Properties, RequestErrorCode};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::super::state::Shared;
+use super::{AuthorityOffice, parameters, reject};
+
+/// Chores that may wait; a request beyond is refused, and the next epoch is written at the next change.
+const WAITING: usize = 16;
+
+/// One piece of such work.
+pub(crate) enum Chore {
+    /// A request to the mesh's authority.
+    Petition(Box<Petition>),
+    /// Keep the latest epoch.
+    Epoch(u64),
+}
+
+/// Somebody asks to become or stay a member.
+pub(crate) struct Petition {
+    pub(super) office: AuthorityOffice,
+    pub(super) handle: SessionHandle,
+    pub(super) key: RequestKey,
+    pub(super) request: Bytes,
+    pub(super) exporter: Exporter,
+    pub(super) now: SystemTime,
+}
+
+/// Both ends of the queue.
+pub(crate) fn queue() -> (mpsc::Sender<Chore>, mpsc::Receiver<Chore>) {
+    mpsc::channel(WAITING)
+}
+
+/// Do one chore after the other until told to stop.
+pub(in crate::node) async fn run(
+    shared: Arc<Shared>,
+    mut chores: mpsc::Receiver<Chore>,
+    stop: CancellationToken,
+) {
+    loop {
+        let chore = tokio::select! {
+            () = stop.cancelled() => return,
+            chore = chores.recv() => chore,
+        };
+        let Some(chore) = chore else { return };
+        let shared = shared.clone();
+        let done = tokio::task::spawn_blocking(move || match chore {
+            Chore::Petition(petition) => petition.answer(),
+            Chore::Epoch(epoch) => {
+                let stored = shared.mesh.as_ref().map(|mesh| mesh.store_epoch(epoch));
+                if let Some(Err(error)) = stored {
+                    warn!(%error, "the epoch was not stored");
+                }
+            }
+        });
+        if let Err(error) = done.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+impl Petition {
+    fn answer(self) {
+        let answer = self.office.admit(&self.request, &self.exporter, self.now);
+        let mut extensions = ExtensionParameters::empty();
+        if let Err(error) = extensions.insert(parameters::ANSWER, Bytes::from(answer)) {
+            debug!(%error, "the authority's answer is too long");
+            reject(
+                &self.handle,
+                self.key,
+                RequestErrorCode::INTERNAL_ERROR,
+                error.to_string(),
+            );
+            return;
+        }
+        let parameters = Parameters {
+            extensions,
+            ..Parameters::default()
+        };
+        let sent = self
+            .handle
+            .act(|session, _| session.accept_subscribe(self.key, parameters, Properties::empty()));
+        if let Err(error) = sent {
+            debug!(%error, "the authority's answer was not sent");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Gossip over a session: one stream each way, for as long as the session lives.
+
+use std::sync::Arc;
+
+use headwater_pubsub::net::{ObjectReceiver, SessionHandle};
+use headwater_pubsub::wire::data::{SubgroupHeader, SubgroupId};
+use headwater_pubsub::wire::{Location, SessionCode};
+use tokio::sync::Notify;
+use tracing::debug;
+
+use super::super::state::Shared;
+use super::neighbour;
+use crate::hub::SessionId;
+use crate::overlay::core as overlay;
+
+/// Most urgent among streams of its kind.
+const PRIORITY: u8 = 0;
+
+/// Carry gossip once the session is with a neighbour. Never ends by itself; dropped with the session.
+pub(in crate::node) async fn run(
+    shared: Arc<Shared>,
+    id: SessionId,
+    handle: SessionHandle,
+    wake: Arc<Notify>,
+) {
+    let (alias, receiver) = loop {
+        wake.notified().await;
+        if let Some(found) = ready(&shared, id) {
+            break found;
+        }
+    };
+    let broken = tokio::select! {
+        why = send(&shared, id, &handle, alias, &wake) => why,
+        why = receive(&shared, id, receiver) => why,
+    };
+    debug!(session = id.0, broken, "gossip ended");
+    handle.close(SessionCode::INTERNAL_ERROR, broken);
+    std::future::pending().await
+}
+
+/// Alias and queue, once the neighbour is up.
+fn ready(shared: &Shared, id: SessionId) -> Option<(u64, ObjectReceiver)> {
+    let mut state = shared.state();
+    let link = state.sessions.get_mut(&id)?.link.as_mut()?;
+    if !link.up {
+        return None;
+    }
+    Some((link.serves?.alias, link.receiver.take()?))
+}
+
+async fn send(
+    shared: &Arc<Shared>,
+    id: SessionId,
+    handle: &SessionHandle,
+    alias: u64,
+    wake: &Notify,
+) -> &'static str {
+    let header = SubgroupHeader {
+        track_alias: alias,
+        group: 0,
+        subgroup: SubgroupId::Zero,
+        priority: Some(PRIORITY),
+        has_properties: false,
+        end_of_group: false,
+        first_object: true,
+    };
+    let Ok(mut stream) = handle.open_object_stream(header, PRIORITY).await else {
+        return "no stream for gossip";
+    };
+    for object in 0.. {
+        let bytes = loop {
+            // The overlay is asked again for each object: what changed since is in it.
+            let bytes = shared
+                .state()
+                .mesh
+                .as_mut()
+                .and_then(|mesh| mesh.overlay.gossip(neighbour(id)));
+            match bytes {
+                Some(bytes) => break bytes,
+                None => wake.notified().await,
+            }
+        };
+        if stream.write(object, bytes).await.is_err() {
+            return "the neighbour reads no gossip";
+        }
+    }
+    "too many objects"
+}
+
+async fn receive(shared: &Arc<Shared>, id: SessionId, mut receiver: ObjectReceiver) -> &'static str {
+    let mut next = 0;
+    while let Some(object) = receiver.recv().await {
+        // One stream, objects in order: anything else is a gap, after which nothing can be trusted.
+        if object.location != Location::new(0, next) {
+            return "a gap in the gossip";
+        }
+        next += 1;
+        let mut state = shared.state();
+        if let Some(mesh) = &mut state.mesh {
+            mesh.inputs.push_back(overlay::Input::Gossip {
+                neighbour: neighbour(id),
+                object: object.payload,
+            });
+        }
+        shared.drive(&mut state);
+    }
+    "the neighbour's gossip ended"
+}
