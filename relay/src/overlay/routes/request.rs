@@ -137,7 +137,7 @@ impl Route {
     fn out_of_reach(&self, env: &Env<'_>) -> Option<Neighbour> {
         let current = u64::from(self.current(env)?.micros());
         self.paths(env.neighbours)
-            .filter(|(link, _)| !link.feasible(self.fd))
+            .filter(|(link, _)| !link.feasible(self.fd) && !link.child)
             .filter_map(|(link, adjacent)| Some((link.total(adjacent)?, link.neighbour)))
             .min()
             .filter(|(total, _)| u64::from(total.micros()) * 100 < current * 85)

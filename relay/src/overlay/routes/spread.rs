@@ -10,7 +10,7 @@ use super::route::{Env, Route, Told};
 const DRIFT_MICROS: u32 = 1_000;
 
 impl Route {
-    /// Marks the change from `before` for every neighbour but the primary, which need not hear its own news (split horizon;
+    /// Marks the change from `before` for every neighbour but the primary, which must not hear its own news (split horizon;
     /// freedom from cycles does not hang on it). `forced`: the primary was lost.
     pub(super) fn spread(&mut self, env: &mut Env<'_>, before: Told, forced: bool) {
         self.serve(env);
@@ -77,21 +77,32 @@ impl Route {
         }
     }
 
-    /// A primary was told nothing while it was one: now that it is not, its last row from here may be wrong.
-    pub(super) fn unhide(&self, env: &mut Env<'_>, primary: Option<Neighbour>) {
-        let at = env.now + env.timers().flush;
-        if let Some(adjacent) = env
-            .neighbours
-            .iter_mut()
-            .find(|adjacent| Some(adjacent.neighbour) == primary)
-        {
-            adjacent.mark(self.origin, Some(at));
+    /// Settles what the old primary and the new one know. The old one was told nothing while it was one, so its last row from
+    /// here may be wrong; the new one is about to be told nothing, so its last row would become wrong, and is retracted without
+    /// haste: it would take that row for a path, and ask for it for ever.
+    pub(super) fn unhide(&self, env: &mut Env<'_>, old: Option<Neighbour>) {
+        let (now, timers) = (env.now, env.timers());
+        let (soon, late) = (now + timers.flush, now + timers.drift);
+        for adjacent in env.neighbours.iter_mut() {
+            if Some(adjacent.neighbour) == self.primary {
+                adjacent.mark(self.origin, Some(late));
+            } else if Some(adjacent.neighbour) == old {
+                adjacent.mark(self.origin, Some(soon));
+            }
         }
     }
 
     /// The row that is due for a neighbour, marked as sent; `None` if that neighbour knows already.
     pub(super) fn row_for(&mut self, neighbour: Neighbour) -> Option<Row> {
-        let (mine, hidden) = (self.mine, self.primary == Some(neighbour));
+        let hidden = self.primary == Some(neighbour);
+        let mine = if hidden {
+            Told {
+                distance: None,
+                ..self.mine
+            }
+        } else {
+            self.mine
+        };
         let link = self.link_mut(neighbour)?;
         if link.reset_due && !link.reset_unacked {
             link.reset_due = false;
@@ -114,7 +125,7 @@ impl Route {
             (None, None) => true,
             _ => link.sent == mine && !answer,
         };
-        if hidden || known {
+        if known {
             return None;
         }
         link.sent = mine;

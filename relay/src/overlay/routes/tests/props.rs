@@ -48,7 +48,7 @@ fn network() -> impl Strategy<Value = (usize, Vec<(usize, usize, u64, u64)>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn random_events_close_no_cycle_and_end_quiet_with_routes_for_all(

@@ -200,6 +200,23 @@ fn a_shorter_distance_waits_for_tracks_that_it_would_strand() {
 }
 
 #[test]
+fn a_new_primary_takes_back_what_it_was_told() {
+    let mut routes = node(Config::default());
+    routes.row(at(0), A, origin(), row(1, 5_000)).unwrap();
+    routes.tick(at(10));
+    assert_eq!(rows(&mut routes, at(10), B), [row(1, 6_000)]);
+    routes.row(at(20), B, origin(), row(1, 5_500)).unwrap();
+    routes.neighbour_down(at(30), A);
+    assert_eq!(routes.primary(origin()), Some(B));
+    routes.tick(at(1_030));
+    assert_eq!(
+        rows(&mut routes, at(1_030), B),
+        [retraction(1)],
+        "or it would ask here for ever"
+    );
+}
+
+#[test]
 fn a_request_travels_on_and_its_answer_returns() {
     let mut routes = node(Config::default());
     routes.row(at(0), A, origin(), row(1, 5_000)).unwrap();
