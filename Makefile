@@ -22,13 +22,14 @@ export HARNESS_MOQ := $(TARGET)/debug/moq
 export HARNESS_TEST_CLIENT := $(TEST_CLIENT)
 export HARNESS_PEERS := $(PEERS)/bin
 
-.PHONY: help demo test check interop fuzz
+.PHONY: help demo test check interop fuzz sim sim-quick
 
 help:
 	@echo 'make demo     a relay, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
 	@echo 'make test     unit, property, conformance and end to end tests'
 	@echo 'make check    fmt, clippy, docs, licences and bans, the core without tokio'
 	@echo 'make interop  independent implementations against ours, as a table'
+	@echo 'make sim      route exchange among up to 2,000 nodes against the targets, some minutes; make sim-quick for a taste'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 
 # The dev profile: a test clip needs no optimised build, and the wait for the first picture is the compiler.
@@ -54,6 +55,14 @@ check: cc $(DENY)
 interop: cc ffmpeg $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub $(PEERS)/bin/moq
 	cargo build --locked --workspace --bins
 	tests/interop/run
+
+# The second line explores all interleavings of very small networks deeper than make test does.
+sim: cc
+	cargo run --locked --release --package headwater-sim
+	HEADWATER_EXPLORE=3 cargo test --locked --release --package headwater-relay --no-default-features --lib overlay::routes::tests::explore
+
+sim-quick: cc
+	cargo run --locked --release --package headwater-sim -- quick
 
 # RUSTC_BOOTSTRAP lets the stable compiler take cargo-fuzz's coverage flags; no sanitizer, since nothing here is unsafe.
 fuzz: cc $(FUZZ)
