@@ -11,7 +11,6 @@ use super::codec::{DecodeError, Reader, Writer};
 use super::identity::NodeIdentity;
 use super::key::{Context, NodeId, Signature};
 use super::revocation::Revocations;
-use super::rights::Rights;
 
 const PROOF: Context = Context::new("connection proof");
 
@@ -54,10 +53,8 @@ pub struct Proof {
 pub struct VerifiedNode {
     /// Who it is.
     pub id: NodeId,
-    /// What it may announce.
-    pub rights: Rights,
-    /// When this ends unless it shows a newer certificate.
-    pub expires: SystemTime,
+    /// What it may announce, and until when.
+    pub certificate: NodeCertificate,
 }
 
 /// Why a proof is not accepted: the other end is an ordinary client.
@@ -114,11 +111,7 @@ impl Proof {
         if revocations.contains(id) {
             return Err(ProofError::Revoked(id));
         }
-        Ok(VerifiedNode {
-            id,
-            rights: certificate.rights().clone(),
-            expires: certificate.validity().not_after,
-        })
+        Ok(VerifiedNode { id, certificate })
     }
 
     /// The binary form, at most 4.2 KiB.

@@ -138,6 +138,11 @@ impl Revocations {
         self.records.contains_key(&node)
     }
 
+    /// The record of this node, if it is out.
+    pub fn get(&self, node: NodeId) -> Option<&Revocation> {
+        self.records.get(&node)
+    }
+
     /// All records, by node.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Revocation> {
         self.records.values()
@@ -187,21 +192,36 @@ impl Revocations {
         self.iter().flat_map(Revocation::encode).collect()
     }
 
+    /// Takes up what another list's binary form has beyond this one, after checking those signatures: the nodes.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`], also for a record that the mesh's authority did not sign. What came before that is taken up.
+    pub(super) fn add_all(&mut self, bytes: &[u8]) -> Result<Vec<NodeId>, DecodeError> {
+        let (records, []) = bytes.as_chunks::<LEN>() else {
+            return Err(DecodeError::Truncated);
+        };
+        let mut news = Vec::new();
+        for record in records {
+            let record = Revocation::decode(record)?;
+            let node = record.node;
+            if !self.contains(node) {
+                self.add(record)
+                    .map_err(|_refused| DecodeError::Field("revocation"))?;
+                news.push(node);
+            }
+        }
+        Ok(news)
+    }
+
     /// Reads the binary form and checks every signature.
     ///
     /// # Errors
     ///
     /// [`DecodeError`], also for a record that the mesh's authority did not sign.
     pub fn decode(mesh: MeshId, bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (records, []) = bytes.as_chunks::<LEN>() else {
-            return Err(DecodeError::Truncated);
-        };
         let mut revocations = Self::none(mesh);
-        for record in records {
-            revocations
-                .add(Revocation::decode(record)?)
-                .map_err(|_refused| DecodeError::Field("revocation"))?;
-        }
+        revocations.add_all(bytes)?;
         Ok(revocations)
     }
 }

@@ -12,8 +12,7 @@
 use std::path::PathBuf;
 
 use super::codec::DecodeError;
-use super::key::MeshId;
-use super::key::{SecretKey, SecretKeyError};
+use super::key::{MeshId, NodeId, SecretKey, SecretKeyError};
 use super::ledger::Ledger;
 use super::revocation::Revocations;
 use crate::state::StateLock;
@@ -120,6 +119,28 @@ impl Revocations {
     pub fn load(dir: &StateDir, mesh: MeshId) -> Result<Self, StoreError> {
         let list = load(dir, REVOCATIONS, |bytes| Self::decode(mesh, bytes))?;
         Ok(list.unwrap_or_else(|| Self::none(mesh)))
+    }
+
+    /// Takes up what this state directory holds beyond this list: the nodes. Cheap if that is nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing that is known is lost by it.
+    pub fn reload(&mut self, dir: &StateDir) -> Result<Vec<NodeId>, StoreError> {
+        let news = load(dir, REVOCATIONS, |bytes| self.add_all(bytes))?;
+        Ok(news.unwrap_or_default())
+    }
+
+    /// Keeps the list in this state directory, beside what others have put there meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the file is as it was.
+    pub fn keep(&self, dir: &StateDir) -> Result<(), StoreError> {
+        let _lock = lock(dir)?;
+        let mut all = self.clone();
+        all.reload(dir)?;
+        Ok(all.store(dir)?)
     }
 
     /// Keeps the list in this state directory.

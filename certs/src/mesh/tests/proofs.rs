@@ -13,8 +13,7 @@ fn a_member_is_known_by_its_proof_with_its_rights() {
     let proof = member.prove(&HERE, Role::Client).encode();
     let expected = VerifiedNode {
         id: world.node.id(),
-        rights: rights(),
-        expires: member.expires(),
+        certificate: member.certificate().clone(),
     };
     assert_eq!(verify(&world, &proof, now()), Ok(expected));
 }
