@@ -22,6 +22,7 @@ mod shard;
 mod start;
 mod state;
 mod tally;
+mod wall;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -34,6 +35,7 @@ use tracing::{info, warn};
 pub use mesh::JoinError;
 pub use renewal::IdentityError;
 pub use start::StartError;
+pub use wall::WallClock;
 
 use state::Shared;
 
@@ -73,7 +75,15 @@ impl Node {
     /// # Errors
     /// See [`StartError`]; nothing stays bound.
     pub async fn bind(config: crate::config::Config) -> Result<Self, StartError> {
-        start::bind(config).await
+        Self::bind_at(config, WallClock::system()).await
+    }
+
+    /// The same under another calendar, which memberships of a mesh are judged by.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing stays bound.
+    pub async fn bind_at(config: crate::config::Config, wall: WallClock) -> Result<Self, StartError> {
+        start::bind(config, wall).await
     }
 
     /// Where it listens, UDP and TCP.
@@ -115,6 +125,7 @@ impl Node {
         if shared.mesh.is_some() {
             tasks.spawn(mesh::dial::run(shared.clone(), stop.clone()));
             tasks.spawn(mesh::pulse::run(shared.clone(), stop.clone()));
+            tasks.spawn(mesh::standing::run(shared.clone(), stop.clone()));
             tasks.spawn(mesh::chores::run(shared.clone(), parts.to_do, stop.clone()));
         }
         let mut endpoints = Vec::new();

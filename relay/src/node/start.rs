@@ -22,6 +22,7 @@ use super::{
     },
     renewal::{Identity, IdentityError},
     state::{About, Shared},
+    wall::WallClock,
 };
 use crate::{
     admin::{self, AdminError, AdminOptions},
@@ -82,7 +83,7 @@ pub(super) struct Doors {
     clippy::disallowed_methods,
     reason = "shown to people, and the date of certificates"
 )]
-pub(super) async fn bind(config: Config) -> Result<Node, StartError> {
+pub(super) async fn bind(config: Config, wall: WallClock) -> Result<Node, StartError> {
     config.validate()?;
     // TCP first, without sharing: a second relay on the port fails here, loudly.
     let web = web::bind(config.listen).await?;
@@ -113,11 +114,11 @@ pub(super) async fn bind(config: Config) -> Result<Node, StartError> {
         since: now,
     };
     let mesh = match identity.state_dir() {
-        Some(dir) => open_mesh(&config, dir, now).await?,
+        Some(dir) => open_mesh(&config, dir, &wall).await?,
         None => None,
     };
     let (chores, to_do) = chores::queue();
-    let shared = Arc::new(Shared::new(config, about, mesh, chores));
+    let shared = Arc::new(Shared::new(config, about, mesh, chores, wall));
     let doors = Doors {
         web,
         admin,
@@ -144,13 +145,14 @@ pub(super) async fn bind(config: Config) -> Result<Node, StartError> {
 async fn open_mesh(
     config: &Config,
     dir: &StateDir,
-    now: std::time::SystemTime,
+    wall: &WallClock,
 ) -> Result<Option<(Mesh, MeshState)>, StartError> {
-    let Some(mesh) = Mesh::open(config, dir, now).await? else {
+    let Some(mesh) = Mesh::open(config, dir, wall).await? else {
         return Ok(None);
     };
+    let now = wall.now();
     let epoch = mesh.epoch(now)?;
-    let state = MeshState::new(&mesh.membership(), epoch, config.price, now);
+    let state = MeshState::new(&mesh, epoch, config.price, now);
     Ok(Some((mesh, state)))
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) mesh: Option<mesh::Mesh>,
     /// What has to touch files.
     pub(crate) chores: tokio::sync::mpsc::Sender<mesh::chores::Chore>,
+    /// The date.
+    pub(crate) wall: super::WallClock,
     phase: Mutex<Phase>,
     occupancy: Mutex<Occupancy>,
     state: Mutex<State>,
@@ -196,6 +198,7 @@ impl Shared {
         about: About,
         mesh: Option<(mesh::Mesh, mesh::MeshState)>,
         chores: tokio::sync::mpsc::Sender<mesh::chores::Chore>,
+        wall: super::WallClock,
     ) -> Self {
         let (mesh, mesh_state) = mesh.unzip();
         let cache = Cache::new(CacheLimits {
@@ -231,6 +234,7 @@ impl Shared {
             }),
             mesh,
             chores,
+            wall,
             config,
         }
     }
@@ -386,12 +390,6 @@ impl Shared {
             mesh.inputs.push_back(overlay::Input::Tick);
         }
         self.drive(&mut state);
-    }
-
-    /// The time of day, for certificates.
-    #[expect(clippy::disallowed_methods, reason = "certificates are valid by date")]
-    pub(crate) fn wall_now(&self) -> std::time::SystemTime {
-        std::time::SystemTime::now()
     }
 
     /// Whether a session with this node is a neighbour's.

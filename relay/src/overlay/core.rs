@@ -7,6 +7,7 @@ mod apply;
 mod link;
 mod receive;
 mod send;
+mod trust;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,7 +20,7 @@ use headwater_pubsub::wire::FullTrackName;
 
 use super::id::{Neighbour, NodeId};
 use super::logs::{self, Logs};
-use super::message::{Attributes, Beacon, Entry, Roles, Signature};
+use super::message::{Attributes, Beacon, Credential, Entry, Roles, Signature};
 use super::routes::{self, Routes};
 use super::upstream::{self, At, Track, Upstreams, Why};
 use link::Link;
@@ -31,9 +32,26 @@ pub trait Keys: fmt::Debug + Send + Sync {
     fn sign(&self, bytes: &[u8]) -> Signature;
     /// Whether `node` signed this.
     fn verify(&self, node: NodeId, bytes: &[u8], signature: &Signature) -> bool;
-    /// Whether `node` may announce this, as far as is known.
+    /// Whether `node` may announce this: its certificate is known, and allows it.
     fn may_announce(&self, node: NodeId, entry: &Entry) -> bool;
+    /// Whether a valid certificate of `node` is known, and no revocation.
+    fn is_member(&self, node: NodeId) -> bool;
+    /// Takes up what a neighbour says that the authority said. The node that it is about, if that is news.
+    ///
+    /// # Errors
+    ///
+    /// The authority did not say so.
+    fn learn(&self, credential: &Credential) -> Result<Option<NodeId>, Unsigned>;
+    /// What others need to know of this node: its revocation, else its certificate.
+    fn credential(&self, node: NodeId) -> Option<Credential>;
+    /// Every node that there is a credential of.
+    fn credentialed(&self) -> BTreeSet<NodeId>;
 }
+
+/// A credential that the mesh's authority did not sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not signed by the mesh's authority")]
+pub struct Unsigned;
 
 /// The logs' view of [`Keys`].
 struct LogKeys(Arc<dyn Keys>);
@@ -116,6 +134,8 @@ pub enum Input {
         origin: NodeId,
         present: bool,
     },
+    /// The keys know something new of a node's membership, or it ended.
+    Standing { node: NodeId },
     /// Only the time.
     Tick,
 }
@@ -164,6 +184,8 @@ pub enum Output {
         entry: Entry,
         error: logs::AnnounceError,
     },
+    /// The authority's word on a node was news, or its membership ended.
+    Standing { node: NodeId },
     /// The epoch to store, so that the next boot is above it.
     Epoch(u64),
 }
@@ -193,6 +215,9 @@ pub enum Misconduct {
     /// A sequence number or log head that the origin did not sign.
     #[error("a forged record of origin {0}")]
     Forged(NodeId),
+    /// A certificate or revocation that the mesh's authority did not sign.
+    #[error("a credential is {0}")]
+    Credential(#[from] Unsigned),
     /// A row whose sequence number no beacon has vouched for.
     #[error("a sequence number of origin {0} without its beacon")]
     Unvouched(NodeId),
@@ -308,6 +333,7 @@ impl Overlay {
                 origin,
                 present,
             } => self.routes.child(now, neighbour, origin, present),
+            Input::Standing { node } => self.standing(node, None),
             Input::Tick => {
                 self.routes.tick(now);
                 self.logs.tick(now);
@@ -377,7 +403,8 @@ impl Overlay {
     }
 
     fn neighbour_up(&mut self, neighbour: Neighbour, node: NodeId) {
-        let link = Link::new(self.now, node);
+        let mut link = Link::new(self.now, node);
+        link.credentials = self.identity.keys.credentialed();
         let cost = link.cost();
         self.links.insert(neighbour, link);
         self.routes.neighbour_up(self.now, neighbour, node, cost);
@@ -406,9 +433,12 @@ impl Overlay {
 
     fn announce(&mut self, entry: &Entry, present: bool) {
         if present {
-            let announced =
+            let announced = if self.identity.keys.may_announce(self.identity.node, entry) {
                 self.logs
-                    .announce(self.now, entry.clone(), Attributes::default(), logs::Scope::World);
+                    .announce(self.now, entry.clone(), Attributes::default(), logs::Scope::World)
+            } else {
+                Err(logs::AnnounceError::NotAllowed)
+            };
             if let Err(error) = announced {
                 self.outputs.push_back(Output::NotAnnounced {
                     entry: entry.clone(),

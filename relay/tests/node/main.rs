@@ -11,6 +11,7 @@ mod door;
 mod drain;
 mod hostile;
 mod join;
+mod members;
 mod mesh;
 mod offer;
 mod peer;

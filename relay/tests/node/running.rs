@@ -1,22 +1,23 @@
 //! A node for the tests, in this process.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use headwater_certs::{ClientTrust, Fingerprint, client_config};
 use headwater_pubsub::net::{self, Client, Clock, ConnectOptions, Dialer, QuicLimits, connect};
 use headwater_relay::{
     config::Config,
-    node::{Node, Shutdown},
+    node::{Node, Shutdown, WallClock},
 };
 use tokio::task::JoinSet;
 
 /// A node on a thread of its own.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    pin: Fingerprint,
+    pub(crate) pin: Fingerprint,
     shutdown: Shutdown,
     thread: Option<std::thread::JoinHandle<()>>,
-    _state: tempfile::TempDir,
+    _state: Option<tempfile::TempDir>,
 }
 
 impl Running {
@@ -26,10 +27,18 @@ impl Running {
 
     /// With what a state directory holds already.
     pub(crate) fn start_in(state: tempfile::TempDir, config: Config) -> Self {
+        let path = state.path().to_owned();
+        let mut running = Self::start_at(&path, config, WallClock::system());
+        running._state = Some(state);
+        running
+    }
+
+    /// With what a directory holds that outlives the node, under a calendar of the test's.
+    pub(crate) fn start_at(state: &Path, config: Config, wall: WallClock) -> Self {
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
-            state_dir: Some(state.path().to_owned()),
+            state_dir: Some(state.to_owned()),
             ..config
         };
         let shutdown = Shutdown::default();
@@ -41,7 +50,7 @@ impl Running {
                 .build()
                 .expect("a runtime");
             runtime.block_on(async {
-                let node = Node::bind(config).await.expect("a node");
+                let node = Node::bind_at(config, wall).await.expect("a node");
                 let pin = node.fingerprint().expect("a key of its own");
                 bound.send((node.local_addr(), pin)).expect("awaited");
                 node.run(stop).await;
@@ -53,7 +62,7 @@ impl Running {
             pin,
             shutdown,
             thread: Some(thread),
-            _state: state,
+            _state: None,
         }
     }
 

@@ -40,7 +40,7 @@ impl MisconductKind {
         match misconduct {
             Misconduct::Gossip(_) | Misconduct::Hello => Self::Gossip,
             Misconduct::Impostor => Self::Proof,
-            Misconduct::Forged(_) | Misconduct::Unvouched(_) => Self::Forged,
+            Misconduct::Forged(_) | Misconduct::Unvouched(_) | Misconduct::Credential(_) => Self::Forged,
             Misconduct::Route(_) => Self::Route,
             Misconduct::Log(_) => Self::Log,
             Misconduct::Flood(_) => Self::Flood,

@@ -171,6 +171,7 @@ impl Shared {
                 error!(%heard, %neighbour, "another node has this node's key: stop one of them");
                 self.metrics.mesh.misconduct(MisconductKind::ClonedKey);
             }
+            overlay::Output::Standing { node } => self.standing_changed(state, node),
             overlay::Output::Epoch(epoch) => {
                 // The next change of it is stored with the next chore.
                 let _full = self.chores.try_send(Chore::Epoch(epoch)).is_err();

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::super::state::Shared;
-use super::{AuthorityOffice, parameters, reject};
+use super::{AuthorityOffice, Mesh, parameters, reject};
 
 /// Chores that may wait; a request beyond is refused, and the next epoch is written at the next change.
 const WAITING: usize = 16;
@@ -25,6 +25,8 @@ pub(crate) enum Chore {
     Petition(Box<Petition>),
     /// Keep the latest epoch.
     Epoch(u64),
+    /// Keep the revocations that are known now.
+    Revocations,
 }
 
 /// Somebody asks to become or stay a member.
@@ -61,6 +63,12 @@ pub(in crate::node) async fn run(
                 let stored = shared.mesh.as_ref().map(|mesh| mesh.store_epoch(epoch));
                 if let Some(Err(error)) = stored {
                     warn!(%error, "the epoch was not stored");
+                }
+            }
+            Chore::Revocations => {
+                let kept = shared.mesh.as_ref().map(Mesh::keep_revocations);
+                if let Some(Err(error)) = kept {
+                    warn!(%error, "revocations were not stored and are forgotten at the next start");
                 }
             }
         });

@@ -80,13 +80,13 @@ impl SessionHandler {
         }
         let verified = exporter(&entry.handle).ok_or(None).and_then(|exporter| {
             let proof = find(PROOF_TOKEN).unwrap_or_default();
-            let revocations = mesh.revocations();
+            let revocations = mesh.keyring.revocations();
             Proof::verify(
                 &proof,
                 &exporter,
                 self.role.other(),
                 &revocations,
-                self.node.wall_now(),
+                self.node.wall.now(),
             )
             .map_err(Some)
         });
@@ -100,7 +100,13 @@ impl SessionHandler {
                 });
                 if let (Ok(alias), Some(link)) = (accepted, &mut entry.link) {
                     link.serves = Some(Serving { alias });
+                    let (id, certificate) = (node_id(node.id), node.certificate.clone());
                     link.node = Some(node);
+                    if mesh.keyring.certify(certificate) == Ok(true)
+                        && let Some(mesh) = &mut state.mesh
+                    {
+                        mesh.inputs.push_back(overlay::Input::Standing { node: id });
+                    }
                 }
                 self.node.try_up(state, self.id);
             }
@@ -144,7 +150,12 @@ impl SessionHandler {
             return false;
         }
         warn!(session = self.id.0, remote = %self.trust.address, reason = error.reason, "not taken for a neighbour");
+        let dialled = self.role == Role::Client;
         entry.link = None;
+        if dialled {
+            // Of no use as an ordinary session; the next try may find both sides in agreement.
+            entry.handle.close(SessionCode::NO_ERROR, "not a neighbour");
+        }
         true
     }
 }
@@ -236,7 +247,7 @@ impl Shared {
             key,
             request,
             exporter,
-            now: self.wall_now(),
+            now: self.wall.now(),
         };
         if self.chores.try_send(Chore::Petition(Box::new(petition))).is_err() {
             let reason = "too many requests; try again in a moment".to_owned();

@@ -1,15 +1,18 @@
 //! The node's part in a mesh: what sessions, hub and overlay tell each other.
 //!
 //! The overlay decides and lives beside the hub behind the node's lock. Here are its hands: [`dial`] keeps sessions to other
-//! nodes, [`greet`] proves and checks who they are, [`gossip`] carries its track both ways, [`pulse`] watches links and media.
+//! nodes, [`greet`] proves and checks who they are, [`keyring`] knows what the authority signed and [`standing`] keeps that fresh,
+//! [`gossip`] carries its track both ways, [`pulse`] watches links and media.
 
 mod apply;
 pub(crate) mod chores;
 pub(super) mod dial;
 pub(super) mod gossip;
 mod greet;
+mod keyring;
 mod parameters;
 pub(super) mod pulse;
+pub(super) mod standing;
 mod start;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use headwater_certs::StateDir;
-use headwater_certs::mesh::{Context, Membership, NodeIdentity, Revocations, VerifiedNode};
+use headwater_certs::mesh::{Membership, VerifiedNode};
 use headwater_pubsub::net::ObjectReceiver;
 use headwater_pubsub::session::RequestKey;
 use headwater_pubsub::track::Source;
@@ -27,13 +30,14 @@ use tokio::sync::Notify;
 use url::Url;
 
 use crate::hub::{SessionId, TrackId};
-use crate::overlay::core::{self as overlay, Feed, Keys, Overlay};
+use crate::overlay::core::{self as overlay, Feed, Overlay};
 use crate::overlay::health::{Detector, Keeper};
 use crate::overlay::id::{Neighbour, NodeId};
-use crate::overlay::message::{Entry, Roles, Signature};
+use crate::overlay::message::Roles;
 
 pub(crate) use apply::repin;
 pub(crate) use greet::reject;
+use keyring::Keyring;
 pub(crate) use parameters::{Asked, resume};
 use start::AuthorityOffice;
 pub use start::JoinError;
@@ -44,7 +48,8 @@ pub(super) const OPTION: u64 = 0x4857_0100;
 /// A node's mesh, as the tasks around the lock see it.
 pub(crate) struct Mesh {
     membership: Mutex<Arc<Membership>>,
-    revocations: Mutex<Arc<Revocations>>,
+    /// What the authority has signed.
+    pub(super) keyring: Arc<Keyring>,
     /// Where members are admitted, if that is this node.
     pub(super) office: Option<AuthorityOffice>,
     /// Nodes to keep a session with.
@@ -117,16 +122,16 @@ pub(super) struct Serving {
 
 impl MeshState {
     /// The overlay of a member whose time zero is `now`.
-    pub(super) fn new(membership: &Membership, epoch: u64, price: Duration, now: SystemTime) -> Self {
+    pub(super) fn new(mesh: &Mesh, epoch: u64, price: Duration, now: SystemTime) -> Self {
         let wall_ms = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
         let identity = overlay::Identity {
-            node: node_id(membership.node()),
+            node: node_id(mesh.membership().node()),
             epoch,
             roles: Roles::RELAY,
             price: u32::try_from(price.as_micros()).unwrap_or(u32::MAX),
-            keys: Arc::new(NodeKeys(Arc::clone(membership.identity()))),
+            keys: mesh.keyring.clone(),
             wall_ms,
         };
         Self {
@@ -208,29 +213,5 @@ pub(super) fn setup(dialled: Option<&Url>) -> Setup {
         implementation: Some(concat!("headwater/", env!("CARGO_PKG_VERSION")).into()),
         extensions,
         ..Setup::default()
-    }
-}
-
-/// The overlay's signatures with this node's key. Contexts keep them apart from proofs and certificates.
-#[derive(Debug)]
-struct NodeKeys(Arc<NodeIdentity>);
-
-const OVERLAY: Context = Context::new("overlay record");
-
-impl Keys for NodeKeys {
-    fn sign(&self, bytes: &[u8]) -> Signature {
-        Signature(self.0.sign(OVERLAY, bytes).0)
-    }
-
-    fn verify(&self, node: NodeId, bytes: &[u8], signature: &Signature) -> bool {
-        let signature = headwater_certs::mesh::Signature(signature.0);
-        headwater_certs::mesh::NodeId::from_bytes(node.0)
-            .verify(OVERLAY, bytes, &signature)
-            .is_ok()
-    }
-
-    // What a distant node's certificate allows is not known here; its neighbours have checked that it is a member.
-    fn may_announce(&self, _: NodeId, _: &Entry) -> bool {
-        true
     }
 }

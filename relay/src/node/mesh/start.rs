@@ -18,8 +18,10 @@ use tracing::{debug, info, warn};
 use url::Url;
 
 use super::super::shard::quic_limits;
+use super::keyring::Keyring;
 use super::{Mesh, parameters};
 use crate::config::{Config, Secret};
+use crate::node::WallClock;
 
 /// How long joining is tried while the authority's node cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -96,8 +98,9 @@ impl Mesh {
     pub(in crate::node) async fn open(
         config: &Config,
         dir: &StateDir,
-        now: SystemTime,
+        wall: &WallClock,
     ) -> Result<Option<Self>, JoinError> {
+        let now = wall.now();
         let known = Membership::from_state(dir)?;
         let membership = match (known, &config.join) {
             (Some(membership), _) => Some(membership),
@@ -123,6 +126,7 @@ impl Mesh {
                 dir: dir.clone(),
             });
         let revocations = Revocations::load(dir, membership.mesh())?;
+        let keyring = Keyring::new(&membership, revocations, wall.clone());
         let mut peers = config
             .peers
             .iter()
@@ -136,7 +140,7 @@ impl Mesh {
         info!(mesh = %membership.mesh(), node = %membership.node(), "member of a mesh");
         Ok(Some(Self {
             membership: Mutex::new(Arc::new(membership)),
-            revocations: Mutex::new(Arc::new(revocations)),
+            keyring: Arc::new(keyring),
             office,
             peers,
             dir: dir.clone(),
@@ -146,11 +150,6 @@ impl Mesh {
     /// This node's membership as it is now.
     pub(in crate::node) fn membership(&self) -> Arc<Membership> {
         Arc::clone(&held(&self.membership))
-    }
-
-    /// The revocations known.
-    pub(in crate::node) fn revocations(&self) -> Arc<Revocations> {
-        Arc::clone(&held(&self.revocations))
     }
 
     /// The epoch of this boot: above the stored one and not below the clock.

@@ -1,6 +1,6 @@
 //! What the overlay knows of one session with a neighbour, beside routes and logs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::overlay::id::{Cost, NodeId, Seq};
@@ -26,6 +26,8 @@ pub(super) struct Link {
     pub(super) hello: Option<Hello>,
     /// The newest sequence number of each origin whose beacon it got from us.
     pub(super) beacons: BTreeMap<NodeId, Seq>,
+    /// Nodes whose credentials it has to hear of.
+    pub(super) credentials: BTreeSet<NodeId>,
     waiting: VecDeque<Record>,
     pub(super) estimator: Estimator,
     counters: Counters,
@@ -49,6 +51,7 @@ impl Link {
             said_snapshot: false,
             hello: None,
             beacons: BTreeMap::new(),
+            credentials: BTreeSet::new(),
             waiting: VecDeque::new(),
             estimator: Estimator::default(),
             counters: Counters::default(),

@@ -77,6 +77,7 @@ impl Overlay {
             Record::LogPush(push) => self.logs.push(now, neighbour, push),
             Record::LogPull(pull) => self.logs.pull(now, neighbour, pull),
             Record::LogPrune(origin) => self.logs.prune(now, neighbour, origin),
+            Record::Credential(credential) => return self.credential(neighbour, &credential),
             Record::LogGraft(origin) => self.logs.graft(now, neighbour, origin),
             _ => {}
         }
@@ -154,7 +155,7 @@ impl Overlay {
             origin,
             routes::Row {
                 seq: row.seq,
-                distance: row.distance,
+                distance: row.distance.filter(|_| self.identity.keys.is_member(origin)),
                 full: row.full,
                 reset: row.reset,
             },

@@ -31,6 +31,14 @@ impl Overlay {
             if !link.said_hello {
                 link.said_hello = object.push(&Record::Hello(hello))? == Fit::In;
             }
+            while let Some(&node) = link.credentials.first() {
+                if let Some(credential) = self.identity.keys.credential(node)
+                    && object.push(&Record::Credential(credential))? == Fit::Full
+                {
+                    return Ok(());
+                }
+                link.credentials.pop_first();
+            }
             while let Some(record) = link.next_said() {
                 if object.push(record)? == Fit::Full {
                     return Ok(());

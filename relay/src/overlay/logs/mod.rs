@@ -149,6 +149,9 @@ pub enum AnnounceError {
     /// The logs of this node are at their memory bound; nothing changed.
     #[error("the logs are full")]
     Full,
+    /// This node's certificate does not allow it; nothing changed.
+    #[error("this node may not announce it: its certificate is for other namespaces")]
+    NotAllowed,
     /// The attributes break a limit; nothing changed.
     #[error(transparent)]
     Attributes(#[from] EncodeError),

@@ -46,3 +46,5 @@ pub const PEERS: u64 = 0x1d;
 pub const DIGEST: u64 = 0x1e;
 /// The mesh authority takes a node's certificates back.
 pub const REVOKE: u64 = 0x1f;
+/// The mesh authority makes a node a member.
+pub const CERTIFICATE: u64 = 0x20;

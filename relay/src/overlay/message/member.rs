@@ -1,8 +1,10 @@
-//! PEERS and REVOKE: who belongs to the mesh, and where to find them.
+//! PEERS, CERTIFICATE and REVOKE: who belongs to the mesh, and where to find them.
 
+use bytes::Bytes;
 use headwater_pubsub::wire::{DecodeError, EncodeError};
 
 use super::field::{Body, In, Out, Signature, at_most};
+use super::kind;
 use super::link::Roles;
 use crate::overlay::id::NodeId;
 
@@ -10,6 +12,10 @@ use crate::overlay::id::NodeId;
 pub const MAX_ADDRESSES: usize = 8;
 /// Longest address in bytes.
 pub const MAX_ADDRESS: usize = 256;
+/// Longest certificate in bytes.
+pub const MAX_CERTIFICATE: usize = 4096;
+/// Longest revocation in bytes.
+pub const MAX_REVOCATION: usize = 256;
 
 /// One item of PEERS: where a node can be reached, in its own words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,40 +83,38 @@ impl Body for PeerRecord {
     }
 }
 
-/// REVOKE: no certificate of this node that was issued until then holds any more. Every node passes on each one it did not know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Revoke {
-    /// The node.
-    pub node: NodeId,
-    /// The authority's wall clock when it signed, in milliseconds since 1970.
-    pub time_ms: u64,
-    /// By the mesh authority, over [`Self::signed_bytes`].
-    pub signature: Signature,
+/// REVOKE and CERTIFICATE: what the mesh's authority says of a node, as it wrote it. Its form and signature are the mesh's, not
+/// the gossip's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The node is a member until then, and may announce this; at most [`MAX_CERTIFICATE`] bytes.
+    Certificate(Bytes),
+    /// The node is a member no more; at most [`MAX_REVOCATION`] bytes.
+    Revocation(Bytes),
 }
 
-impl Revoke {
-    /// What the signature covers.
-    pub fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = b"headwater revoke 1\0".to_vec();
-        bytes.extend_from_slice(&self.node.0);
-        bytes.extend_from_slice(&self.time_ms.to_be_bytes());
-        bytes
-    }
-}
-
-impl Body for Revoke {
-    fn encode(&self, out: &mut Out<'_>) -> Result<(), EncodeError> {
-        out.bytes(&self.node.0);
-        out.int(self.time_ms);
-        out.bytes(&self.signature.0);
-        Ok(())
+impl Credential {
+    pub(super) const fn kind(&self) -> u64 {
+        match self {
+            Self::Certificate(_) => kind::CERTIFICATE,
+            Self::Revocation(_) => kind::REVOKE,
+        }
     }
 
-    fn decode(input: &mut In<'_>) -> Result<Self, DecodeError> {
-        Ok(Self {
-            node: input.id()?,
-            time_ms: input.int()?,
-            signature: Signature(input.array()?),
-        })
+    pub(super) fn encode(&self, out: &mut Out<'_>) -> Result<(), EncodeError> {
+        match self {
+            Self::Certificate(bytes) => out.prefixed("certificate", bytes, MAX_CERTIFICATE),
+            Self::Revocation(bytes) => out.prefixed("revocation", bytes, MAX_REVOCATION),
+        }
+    }
+
+    pub(super) fn certificate(input: &mut In<'_>) -> Result<Self, DecodeError> {
+        let bytes = input.reader.prefixed("certificate", MAX_CERTIFICATE as u64)?;
+        Ok(Self::Certificate(bytes))
+    }
+
+    pub(super) fn revocation(input: &mut In<'_>) -> Result<Self, DecodeError> {
+        let bytes = input.reader.prefixed("revocation", MAX_REVOCATION as u64)?;
+        Ok(Self::Revocation(bytes))
     }
 }

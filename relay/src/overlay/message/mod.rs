@@ -24,7 +24,7 @@ use field::{Body, In, Out};
 pub use field::{Hash, Signature};
 pub use link::{DownHint, Hello, Link, Roles, VERSION};
 pub use log::{Attributes, Change, Entry, Have, Head, LogPull, LogPush, MAX_CHUNK, MAX_CONTENT_KEY};
-pub use member::{MAX_ADDRESS, MAX_ADDRESSES, PeerRecord, Revoke};
+pub use member::{Credential, MAX_ADDRESS, MAX_ADDRESSES, MAX_CERTIFICATE, MAX_REVOCATION, PeerRecord};
 pub use object::{Fit, ObjectReader, ObjectWriter};
 pub use route::{Beacon, Row, SEQ_REQ_TTL, SeqReq};
 pub use view::{
@@ -81,8 +81,8 @@ pub enum Record {
     Peers(Vec<PeerRecord>),
     /// DIGEST: a hash over what the sender sent last of each row and log version; `docs/gossip.md` says how it is taken.
     Digest(Hash),
-    /// REVOKE
-    Revoke(Revoke),
+    /// REVOKE or CERTIFICATE
+    Credential(Credential),
 }
 
 impl Record {
@@ -110,7 +110,7 @@ impl Record {
             Self::DownHint(_) => kind::DOWN_HINT,
             Self::Peers(_) => kind::PEERS,
             Self::Digest(_) => kind::DIGEST,
-            Self::Revoke(_) => kind::REVOKE,
+            Self::Credential(credential) => credential.kind(),
         }
     }
 
@@ -139,7 +139,7 @@ impl Record {
             Self::DownHint(body) => body.encode(&mut out)?,
             Self::Peers(records) => encode_all(records, &mut out)?,
             Self::Digest(hash) => out.bytes(&hash.0),
-            Self::Revoke(body) => body.encode(&mut out)?,
+            Self::Credential(credential) => credential.encode(&mut out)?,
         }
         Ok(out.buf)
     }
@@ -175,7 +175,8 @@ impl Record {
             kind::DOWN_HINT => Self::DownHint(Body::decode(input)?),
             kind::PEERS => Self::Peers(decode_all(input)?),
             kind::DIGEST => Self::Digest(Hash(input.array()?)),
-            kind::REVOKE => Self::Revoke(Body::decode(input)?),
+            kind::REVOKE => Self::Credential(Credential::revocation(input)?),
+            kind::CERTIFICATE => Self::Credential(Credential::certificate(input)?),
             _ => return Ok(None),
         };
         input.reader.finish()?;

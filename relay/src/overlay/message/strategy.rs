@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use headwater_pubsub::wire::{FullTrackName, TrackName, TrackNamespace};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -150,6 +151,10 @@ fn status() -> impl Strategy<Value = Record> {
     })
 }
 
+fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..max).prop_map(Bytes::from)
+}
+
 fn member() -> impl Strategy<Value = Record> {
     let peer = (
         node(),
@@ -166,11 +171,8 @@ fn member() -> impl Strategy<Value = Record> {
         });
     prop_oneof![
         vec(peer, 0..4).prop_map(Record::Peers),
-        (node(), any::<u64>(), signature()).prop_map(|(node, time_ms, signature)| Record::Revoke(Revoke {
-            node,
-            time_ms,
-            signature
-        })),
+        bytes(MAX_REVOCATION).prop_map(|bytes| Record::Credential(Credential::Revocation(bytes))),
+        bytes(MAX_CERTIFICATE).prop_map(|bytes| Record::Credential(Credential::Certificate(bytes))),
         (any::<[u8; 8]>(), any::<u64>())
             .prop_map(|(prefix, age_ms)| Record::DownHint(DownHint { prefix, age_ms })),
     ]

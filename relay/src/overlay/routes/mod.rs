@@ -182,6 +182,31 @@ impl Routes {
         Ok(())
     }
 
+    /// A node is no origin any more, whatever it or others said: all rows about it count as retracted.
+    pub fn bar(&mut self, now: Duration, origin: NodeId) {
+        let heard: Vec<_> = self
+            .origins
+            .get(&origin)
+            .filter(|route| !route.own)
+            .into_iter()
+            .flat_map(|route| &route.links)
+            .filter(|link| link.heard.distance.is_some())
+            .map(|link| (link.neighbour, link.heard.seq))
+            .collect();
+        for (neighbour, seq) in heard {
+            let row = Row {
+                seq,
+                distance: None,
+                full: false,
+                reset: false,
+            };
+            if let Ok(true) = self.admit(neighbour, origin, false) {
+                self.with(now, origin, |route, env| route.receive(env, neighbour, row));
+            }
+        }
+        self.alert(now);
+    }
+
     /// Makes room for a row. Returns whether there is anything to store.
     fn admit(&mut self, neighbour: Neighbour, origin: NodeId, finite: bool) -> Result<bool, Refusal> {
         let known = self.origins.get(&origin);

@@ -198,11 +198,8 @@ pub(super) fn examples() -> Vec<(&'static str, Vec<Record>)> {
                     time_ms: 1_700_000_000_000,
                     signature: Signature([0x22; 64]),
                 }]),
-                Record::Revoke(Revoke {
-                    node: a,
-                    time_ms: 1_700_000_000_000,
-                    signature: Signature([0x22; 64]),
-                }),
+                Record::Credential(Credential::Revocation(Bytes::from_static(b"a revocation"))),
+                Record::Credential(Credential::Certificate(Bytes::from_static(b"a certificate"))),
                 Record::Digest(Hash([0x11; 32])),
             ],
         ),
