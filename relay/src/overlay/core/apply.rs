@@ -68,7 +68,11 @@ impl Overlay {
             } => {
                 let at_once = matches!(
                     reason,
-                    DropReason::Reset | DropReason::Lowered | DropReason::Failed | DropReason::Down
+                    DropReason::Reset
+                        | DropReason::Lowered
+                        | DropReason::Failed
+                        | DropReason::Released
+                        | DropReason::Down
                 );
                 self.upstreams.handle(
                     now,
@@ -79,10 +83,11 @@ impl Overlay {
                     },
                 );
             }
-            // Tracks follow the primary by themselves; the member goes as soon as that one delivers.
             routes::Output::Vacate {
                 origin, neighbour, ..
-            } => self.routes.release(now, neighbour, origin),
+            } => self
+                .upstreams
+                .handle(now, upstream::Input::Vacate { origin, neighbour }),
             routes::Output::OwnSeq { .. } => self.sign_beacon(),
             routes::Output::Epoch { epoch } => {
                 self.identity.epoch = epoch;
@@ -102,9 +107,10 @@ impl Overlay {
                 wanted,
                 why,
             } => {
-                let feed = match why {
-                    upstream::Why::Tentative => Feed::Tentative,
-                    _ => Feed::Normal,
+                let feed = if self.upstreams.is_guess(track, neighbour) {
+                    Feed::Tentative
+                } else {
+                    Feed::Normal
                 };
                 self.outputs.push_back(Output::Pull {
                     track,

@@ -16,7 +16,8 @@ use crate::overlay::routes::Flush;
 const ROWS: usize = 256;
 
 impl Overlay {
-    /// One object of what is due for a neighbour, or `None`: then [`Output::Ready`] tells when there is more.
+    /// One object of what is due for a neighbour, or `None`: then [`Output::Ready`] tells when there is more. Like
+    /// [`handle`](Self::handle) it is to be followed by [`poll`](Self::poll), and may change the [`deadline`](Self::deadline).
     pub fn gossip(&mut self, neighbour: Neighbour) -> Option<Bytes> {
         let now = self.now;
         let hello = self.hello();
@@ -80,6 +81,8 @@ impl Overlay {
             link.said();
         }
         link.volume.0 += bytes.len() as u64;
+        // What the logs note while they write is not left until something happens.
+        self.settle();
         (!bytes.is_empty()).then_some(bytes)
     }
 

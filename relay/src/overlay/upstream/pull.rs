@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{RETRY, STALL};
+use super::{COMMIT, RETRY, STALL};
 use crate::overlay::id::{Neighbour, NodeId};
 
 /// A location as (group, object).
 pub type At = (u64, u64);
 
-/// Objects after which the interval of a track is believed.
+/// Objects after which the rhythm of a track is believed.
 const STEADY: u32 = 8;
 
 /// One neighbour that is asked for the track.
@@ -18,6 +18,10 @@ struct Asked {
     state: State,
     /// The newest object it has brought.
     newest: Option<At>,
+    /// When that came.
+    at: Duration,
+    /// It has brought what was the newest object of all at that time.
+    level: bool,
     /// Wait before it is asked again after a refusal.
     wait: Duration,
 }
@@ -25,11 +29,42 @@ struct Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Asked,
-    Established,
+    Established {
+        since: Duration,
+    },
     /// It refused; asked again then.
     Refused {
         retry: Duration,
     },
+}
+
+/// The usual time between two objects, and how much it varies, as of a round trip (RFC 6298).
+#[derive(Clone, Copy, Debug, Default)]
+struct Rhythm {
+    mean: Duration,
+    deviation: Duration,
+    gaps: u32,
+}
+
+impl Rhythm {
+    fn learn(&mut self, gap: Duration) {
+        if self.gaps == 0 {
+            self.mean = gap;
+        } else {
+            self.deviation = (self.deviation * 3 + gap.abs_diff(self.mean)) / 4;
+            self.mean = (self.mean * 7 + gap) / 8;
+        }
+        self.gaps = self.gaps.saturating_add(1);
+    }
+
+    const fn is_known(&self) -> bool {
+        self.gaps >= STEADY
+    }
+
+    /// A longer pause is no accident. That of a conversation is as long as its longest ones are.
+    fn longest(&self) -> Duration {
+        (self.mean * 3).max(self.mean + self.deviation * 8).max(STALL)
+    }
 }
 
 /// One wanted track.
@@ -40,30 +75,34 @@ pub(super) struct Pull {
     newest: Option<At>,
     /// When the newest object came.
     at: Option<Duration>,
-    /// Usual time between two objects, and of how many that was learned.
-    interval: (Duration, u32),
+    /// Silence counts from here: a subscription that was only just accepted is given time.
+    quiet_from: Duration,
+    rhythm: Rhythm,
     /// The newest object when the last upstream was lost.
     before: Option<At>,
 }
 
 impl Pull {
-    pub(super) const fn new(origin: NodeId) -> Self {
+    pub(super) fn new(origin: NodeId) -> Self {
         Self {
             origin,
             asked: BTreeMap::new(),
             newest: None,
             at: None,
-            interval: (Duration::ZERO, 0),
+            quiet_from: Duration::ZERO,
+            rhythm: Rhythm::default(),
             before: None,
         }
     }
 
-    pub(super) fn ask(&mut self, _now: Duration, neighbour: Neighbour) {
+    pub(super) fn ask(&mut self, now: Duration, neighbour: Neighbour) {
         self.asked.insert(
             neighbour,
             Asked {
                 state: State::Asked,
                 newest: None,
+                at: now,
+                level: false,
                 wait: RETRY.0,
             },
         );
@@ -78,6 +117,7 @@ impl Pull {
         self.asked.contains_key(&neighbour)
     }
 
+    /// Those that are asked or serve it.
     pub(super) fn neighbours(&self) -> impl Iterator<Item = Neighbour> + '_ {
         self.asked
             .iter()
@@ -86,12 +126,12 @@ impl Pull {
     }
 
     pub(super) fn established(&mut self, now: Duration, neighbour: Neighbour) {
-        if let Some(asked) = self.asked.get_mut(&neighbour) {
-            asked.state = State::Established;
-            asked.wait = RETRY.0;
+        if let Some(asked) = self.asked.get_mut(&neighbour)
+            && asked.state == State::Asked
+        {
+            asked.state = State::Established { since: now };
+            self.quiet_from = now;
         }
-        // Silence is counted from here, not from before the switch.
-        self.at = self.at.map(|_| now);
     }
 
     pub(super) fn lost(&mut self, now: Duration, neighbour: Neighbour) {
@@ -100,27 +140,29 @@ impl Pull {
                 retry: now + asked.wait,
             };
             asked.wait = (asked.wait * 2).min(RETRY.1);
+            asked.level = false;
         }
     }
 
     pub(super) fn seen(&mut self, now: Duration, neighbour: Neighbour, newest: At) {
-        let Some(asked) = self.asked.get_mut(&neighbour) else {
+        let Some(asked) = self
+            .asked
+            .get_mut(&neighbour)
+            .filter(|asked| asked.newest < Some(newest))
+        else {
             return;
         };
-        asked.newest = asked.newest.max(Some(newest));
-        if self.newest.is_some_and(|known| newest <= known) {
+        asked.newest = Some(newest);
+        asked.at = now;
+        asked.wait = RETRY.0;
+        asked.level |= self.newest <= Some(newest);
+        if self.newest >= Some(newest) {
             return;
         }
-        if let Some(before) = self.at.replace(now) {
-            let gap = now.saturating_sub(before);
-            let (mean, count) = self.interval;
-            self.interval = if count == 0 {
-                (gap, 1)
-            } else {
-                ((mean * 7 + gap) / 8, count.saturating_add(1))
-            };
-        }
         self.newest = Some(newest);
+        if let Some(before) = self.at.replace(now) {
+            self.rhythm.learn(now.saturating_sub(before));
+        }
     }
 
     /// Remembers what is here: only something newer proves that a tentative upstream is not below us.
@@ -140,47 +182,57 @@ impl Pull {
         due
     }
 
-    pub(super) fn retry_at(&self) -> Option<Duration> {
-        self.asked
-            .values()
-            .filter_map(|asked| match asked.state {
-                State::Refused { retry } => Some(retry),
-                State::Asked | State::Established => None,
-            })
-            .min()
-    }
-
-    fn brought(&self, neighbour: Neighbour) -> Option<At> {
-        self.asked.get(&neighbour)?.newest
-    }
-
-    /// Whether the neighbour serves the track and has brought something, if there is anything.
-    pub(super) fn is_fed_by(&self, neighbour: Neighbour) -> bool {
-        let established = self
-            .asked
-            .get(&neighbour)
-            .is_some_and(|asked| asked.state == State::Established);
-        established && (self.newest.is_none() || self.brought(neighbour).is_some())
-    }
-
-    /// Whether the neighbour has brought the newest object there is.
-    pub(super) fn is_level(&self, neighbour: Neighbour) -> bool {
-        self.is_fed_by(neighbour) && self.brought(neighbour) == self.newest
+    /// Whether the neighbour may be relied on alone: it serves the track and has brought the newest object there was, or for a
+    /// while all that there is.
+    pub(super) fn is_carried_by(&self, now: Duration, neighbour: Neighbour) -> bool {
+        let Some(asked) = self.asked.get(&neighbour) else {
+            return false;
+        };
+        let State::Established { since } = asked.state else {
+            return false;
+        };
+        let idle = self.at.is_none_or(|at| at <= since);
+        let lasted = now >= since + COMMIT && (asked.newest.is_some() || idle);
+        asked.level || self.newest.is_none() || lasted
     }
 
     /// Whether the neighbour brought something newer than all that was here when it was tried.
     pub(super) fn is_fresh_from(&self, neighbour: Neighbour) -> bool {
-        self.brought(neighbour)
-            .is_some_and(|newest| Some(newest) > self.before)
+        self.asked
+            .get(&neighbour)
+            .is_some_and(|asked| asked.newest > self.before)
+    }
+
+    /// Whether nobody else has brought as much.
+    pub(super) fn is_ahead(&self, neighbour: Neighbour) -> bool {
+        let newest = |neighbour: Neighbour| self.asked.get(&neighbour).and_then(|asked| asked.newest);
+        let others = self.asked.keys().filter(|&&other| other != neighbour);
+        newest(neighbour) > others.filter_map(|&other| newest(other)).max()
+    }
+
+    /// When the neighbour last brought something that it had not brought before.
+    pub(super) fn brought_at(&self, neighbour: Neighbour) -> Option<Duration> {
+        let asked = self.asked.get(&neighbour)?;
+        asked.newest.map(|_| asked.at)
     }
 
     /// Usual time between two objects, once that is known.
     pub(super) fn interval(&self) -> Option<Duration> {
-        (self.interval.1 >= STEADY).then_some(self.interval.0)
+        self.rhythm.is_known().then_some(self.rhythm.mean)
     }
 
     /// When the track counts as silent, unless something comes.
     pub(super) fn silent_at(&self) -> Option<Duration> {
-        Some(self.at? + (self.interval()? * 3).max(STALL))
+        let since = self.at?.max(self.quiet_from);
+        self.rhythm.is_known().then(|| since + self.rhythm.longest())
+    }
+
+    /// Times at which an answer of the above may change by itself.
+    pub(super) fn times(&self) -> impl Iterator<Item = Duration> + '_ {
+        self.asked.values().filter_map(|asked| match asked.state {
+            State::Asked => None,
+            State::Established { since } => (!asked.level).then_some(since + COMMIT),
+            State::Refused { retry } => Some(retry),
+        })
     }
 }
