@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use headwater_pubsub::net::{ObjectReceiver, SessionHandle};
 use headwater_pubsub::wire::data::{SubgroupHeader, SubgroupId};
 use headwater_pubsub::wire::{Location, SessionCode};
@@ -70,11 +71,7 @@ async fn send(
     for object in 0.. {
         let bytes = loop {
             // The overlay is asked again for each object: what changed since is in it.
-            let bytes = shared
-                .state()
-                .mesh
-                .as_mut()
-                .and_then(|mesh| mesh.overlay.gossip(neighbour(id)));
+            let bytes = next(shared, id);
             match bytes {
                 Some(bytes) => break bytes,
                 None => wake.notified().await,
@@ -85,6 +82,24 @@ async fn send(
         }
     }
     "too many objects"
+}
+
+/// The next object for a neighbour, if anything is due to it.
+fn next(shared: &Shared, id: SessionId) -> Option<Bytes> {
+    let mut state = shared.state();
+    let before = state.deadline();
+    let mesh = state.mesh.as_mut()?;
+    let bytes = mesh.overlay.gossip(neighbour(id));
+    let outputs: Vec<_> = std::iter::from_fn(|| mesh.overlay.poll()).collect();
+    for output in outputs {
+        shared.apply_overlay(&mut state, output);
+    }
+    shared.drive(&mut state);
+    // What was held back for want of credit is due later, and only the timer knows.
+    if state.deadline() != before {
+        shared.timer.notify_one();
+    }
+    bytes
 }
 
 async fn receive(shared: &Arc<Shared>, id: SessionId, mut receiver: ObjectReceiver) -> &'static str {
