@@ -3,10 +3,19 @@
 //! [`Inspect`] is the only door between the operator's interface and the node, so neither knows the other's parts.
 //! Names of tracks are part of it; tokens, payload and end subscribers' names are not.
 
+mod mesh;
+pub mod path;
+
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
+use headwater_pubsub::wire::TrackNamespace;
 use serde::Serialize;
+
+pub use mesh::{
+    AskError, CandidateStatus, Health, MeshStatus, NamespaceRoutes, NeighbourStatus, Opened, OriginRoutes,
+    RouteStatus,
+};
 
 /// How a session reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -53,6 +62,12 @@ pub struct TrackStatus {
     pub subscribers: u64,
     /// Sessions that it comes from, at the moment.
     pub publishers: u64,
+    /// The node where it is published, if this node is in a mesh.
+    pub origin: Option<String>,
+    /// Neighbours that it is pulled from: their ids.
+    pub upstreams: Vec<String>,
+    /// Neighbours that pull it from here: their ids.
+    pub children: Vec<String>,
     /// Largest location known, absent before the first object.
     pub largest: Option<LocationStatus>,
     /// Groups of which at least one object is in the cache.
@@ -79,6 +94,8 @@ pub struct NodeStatus {
     pub version: String,
     /// Hash of the node's public key, 64 hex digits; absent if certificate files were given.
     pub fingerprint: Option<String>,
+    /// Its place in a mesh, if it is in one.
+    pub mesh: Option<MeshStatus>,
     /// Addresses it listens on.
     pub listen: Vec<SocketAddr>,
     /// When it started, in seconds since 1970.
@@ -129,6 +146,15 @@ pub trait Inspect: Send + Sync {
     fn node(&self) -> NodeStatus;
     /// Where it is in its life.
     fn phase(&self) -> Phase;
+    /// The neighbours, in order of their sessions; none without a mesh.
+    fn neighbours(&self) -> Vec<NeighbourStatus>;
+    /// The route to each origin that is known, in order of their ids; none without a mesh.
+    fn routes(&self) -> Vec<RouteStatus>;
+    /// How a namespace is reached, and why so.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    fn route(&self, namespace: &TrackNamespace) -> Result<NamespaceRoutes, AskError>;
 
     /// Whether it takes new sessions.
     fn ready(&self) -> bool {

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use headwater_certs::is_loopback_host;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Metrics;
 use crate::config::Secret;
-use crate::status::{Inspect, NodeStatus, Phase, SessionStatus, TrackStatus};
+use crate::status::path::parse_namespace;
+use crate::status::{
+    AskError, Inspect, NeighbourStatus, NodeStatus, Phase, RouteStatus, SessionStatus, TrackStatus,
+};
 
 /// From where the interface can be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +56,12 @@ pub(super) fn router(
         .route("/api/v1/node", get(node_status))
         .route("/api/v1/sessions", get(sessions))
         .route("/api/v1/tracks", get(tracks))
+        .route("/api/v1/neighbours", get(neighbours))
+        .route("/api/v1/routes", get(routes))
         .fallback(async || {
             (
                 StatusCode::NOT_FOUND,
-                "see /health, /ready, /metrics and /api/v1/{node,sessions,tracks}\n",
+                "see /health, /ready, /metrics and /api/v1/{node,sessions,tracks,neighbours,routes}\n",
             )
         })
         .layer(middleware::from_fn_with_state(guard, admit))
@@ -159,4 +164,46 @@ async fn tracks(State(api): State<Api>) -> Json<Tracks> {
     Json(Tracks {
         tracks: api.node.tracks(),
     })
+}
+
+#[derive(Serialize)]
+struct Neighbours {
+    neighbours: Vec<NeighbourStatus>,
+}
+
+async fn neighbours(State(api): State<Api>) -> Json<Neighbours> {
+    Json(Neighbours {
+        neighbours: api.node.neighbours(),
+    })
+}
+
+/// What a question is about.
+#[derive(Deserialize)]
+struct About {
+    namespace: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Routes {
+    routes: Vec<RouteStatus>,
+}
+
+async fn routes(State(api): State<Api>, Query(about): Query<About>) -> Response {
+    let Some(text) = about.namespace else {
+        let routes = api.node.routes();
+        return Json(Routes { routes }).into_response();
+    };
+    match parse_namespace(&text) {
+        Ok(namespace) => answer(api.node.route(&namespace)),
+        Err(error) => (StatusCode::BAD_REQUEST, format!("400: {error}\n")).into_response(),
+    }
+}
+
+fn answer<T: Serialize>(answer: Result<T, AskError>) -> Response {
+    match answer {
+        Ok(answer) => Json(answer).into_response(),
+        Err(error @ (AskError::NoMesh | AskError::NotAnnounced(_))) => {
+            (StatusCode::NOT_FOUND, format!("404: {error}\n")).into_response()
+        }
+    }
 }

@@ -10,6 +10,8 @@
 //! | `/ready` | 200 while new sessions are taken, 503 before and while draining |
 //! | `/metrics` | OpenMetrics text, see [`Metrics`] |
 //! | `/api/v1/node`, `/api/v1/sessions`, `/api/v1/tracks` | JSON, see [`status`](crate::status) |
+//! | `/api/v1/neighbours`, `/api/v1/routes` | JSON: the mesh as this node sees it; empty without one |
+//! | `/api/v1/routes?namespace=live/cam` | JSON: the ways to who publishes it, and why the one in use |
 //!
 //! It only reads; nothing here changes the node.
 

@@ -1,12 +1,18 @@
 use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 
+use headwater_pubsub::wire::TrackNamespace;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::http::tests::{exchange, get, status};
-use crate::status::{LocationStatus, NodeStatus, Phase, SessionStatus, TrackStatus, Transport, Volume};
+use crate::status::{
+    AskError, CandidateStatus, Health, LocationStatus, MeshStatus, NamespaceRoutes, NeighbourStatus,
+    NodeStatus, Opened, OriginRoutes, Phase, RouteStatus, SessionStatus, TrackStatus, Transport, Volume,
+};
+
+mod mesh;
 
 struct Node(Mutex<Phase>);
 
@@ -31,6 +37,9 @@ impl Inspect for Node {
             name: "live-cam--video".into(),
             subscribers: 1,
             publishers: 1,
+            origin: Some("aa".into()),
+            upstreams: vec!["bb".into()],
+            children: vec!["cc".into(), "dd".into()],
             largest: Some(LocationStatus { group: 9, object: 0 }),
             groups_cached: 2,
             bytes_cached: 1000,
@@ -42,6 +51,12 @@ impl Inspect for Node {
         NodeStatus {
             version: "1.2.3".into(),
             fingerprint: None,
+            mesh: Some(MeshStatus {
+                id: "ee".into(),
+                node: "aa".into(),
+                epoch: 5,
+                expires: UNIX_EPOCH + Duration::from_secs(90),
+            }),
             listen: Vec::new(),
             since: UNIX_EPOCH,
             sessions: 1,
@@ -55,6 +70,18 @@ impl Inspect for Node {
 
     fn phase(&self) -> Phase {
         *self.0.lock().unwrap()
+    }
+
+    fn neighbours(&self) -> Vec<NeighbourStatus> {
+        mesh::neighbours()
+    }
+
+    fn routes(&self) -> Vec<RouteStatus> {
+        mesh::routes()
+    }
+
+    fn route(&self, namespace: &TrackNamespace) -> Result<NamespaceRoutes, AskError> {
+        mesh::route(namespace)
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a hub shows of itself, for status pages and metrics.
 
+use std::collections::BTreeSet;
+
 use headwater_pubsub::wire::{FullTrackName, TrackNamespace};
 
 use super::Hub;
-use super::input::{Identity, Rights, SessionId, TrackId};
+use super::input::{Identity, Origin, RequestRef, Rights, SessionId, TrackId};
 use super::session::Kind;
-use super::tracks::ListenerState;
+use super::tracks::{Asker, ListenerState};
 
 /// A session as the hub sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct TrackView<'a> {
     pub track: TrackId,
     /// Its name.
     pub name: &'a FullTrackName,
+    /// Where it is published.
+    pub origin: Origin,
     /// Established upstream subscriptions.
     pub sources: usize,
     /// Upstream subscriptions asked for.
@@ -102,6 +106,7 @@ impl Hub {
             TrackView {
                 track,
                 name: &state.name,
+                origin: state.origin,
                 sources,
                 pending_sources: state.sources.len() - sources,
                 subscribers: count(|state| matches!(state, ListenerState::Served)),
@@ -109,6 +114,35 @@ impl Hub {
                 fetches: state.fetches.len(),
             }
         })
+    }
+
+    /// The sessions with established upstream subscriptions of a track.
+    pub fn upstreams(&self, track: TrackId) -> impl Iterator<Item = SessionId> + '_ {
+        let sources = self
+            .tracks
+            .get(track)
+            .into_iter()
+            .flat_map(|track| &track.sources);
+        sources
+            .filter(|(_, source)| source.is_established())
+            .map(|(&session, _)| session)
+    }
+
+    /// The neighbours that are served a track.
+    pub fn children(&self, track: TrackId) -> BTreeSet<SessionId> {
+        let listeners = self
+            .tracks
+            .get(track)
+            .into_iter()
+            .flat_map(|track| &track.listeners);
+        listeners
+            .filter(|(_, listener)| {
+                listener.asker == Asker::Neighbour && matches!(listener.state, ListenerState::Served)
+            })
+            .map(|(&request, _)| match request {
+                RequestRef::Peer(session, _) | RequestRef::Hub(session, _) => session,
+            })
+            .collect()
     }
 
     /// The live track of a name.

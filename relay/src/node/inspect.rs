@@ -1,9 +1,16 @@
 //! What the node tells about itself, copied out at the moment of asking.
 
+mod mesh;
+
 use std::{collections::BTreeMap, sync::Arc};
 
+use headwater_pubsub::wire::TrackNamespace;
+
 use super::{state::Shared, tally::transport};
-use crate::status::{Inspect, LocationStatus, NodeStatus, Phase, SessionStatus, TrackStatus, Volume};
+use crate::status::{
+    AskError, Inspect, LocationStatus, NamespaceRoutes, NeighbourStatus, NodeStatus, Phase, RouteStatus,
+    SessionStatus, TrackStatus, Volume,
+};
 
 fn volume(volume: headwater_pubsub::net::Volume) -> Volume {
     Volume {
@@ -61,10 +68,14 @@ impl Inspect for View {
             .filter_map(|view| {
                 let track = state.tracks.get(&view.track)?;
                 let stats = track.stats();
+                let (origin, upstreams, children) = mesh::of_track(&state, view.track, view.origin);
                 Some(TrackStatus {
                     name: view.name.to_string(),
                     subscribers: view.subscribers as u64,
                     publishers: view.sources as u64,
+                    origin,
+                    upstreams,
+                    children,
                     largest: track.largest().map(|at| LocationStatus {
                         group: at.group,
                         object: at.object,
@@ -95,6 +106,7 @@ impl Inspect for View {
                 .about
                 .fingerprint
                 .map(|fingerprint| fingerprint.to_string()),
+            mesh: mesh::place(shared),
             listen: vec![shared.about.listen],
             since: shared.about.since,
             sessions,
@@ -108,5 +120,17 @@ impl Inspect for View {
 
     fn phase(&self) -> Phase {
         self.0.phase()
+    }
+
+    fn neighbours(&self) -> Vec<NeighbourStatus> {
+        mesh::neighbours(&self.0)
+    }
+
+    fn routes(&self) -> Vec<RouteStatus> {
+        mesh::routes(&self.0)
+    }
+
+    fn route(&self, namespace: &TrackNamespace) -> Result<NamespaceRoutes, AskError> {
+        mesh::route(&self.0, namespace)
     }
 }

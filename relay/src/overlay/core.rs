@@ -9,6 +9,7 @@ mod receive;
 mod send;
 mod trust;
 mod view;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
