@@ -126,6 +126,7 @@ impl Node {
             tasks.spawn(mesh::dial::run(shared.clone(), stop.clone()));
             tasks.spawn(mesh::pulse::run(shared.clone(), stop.clone()));
             tasks.spawn(mesh::standing::run(shared.clone(), stop.clone()));
+            tasks.spawn(mesh::renew::run(shared.clone(), stop.clone()));
             tasks.spawn(mesh::chores::run(shared.clone(), parts.to_do, stop.clone()));
         }
         let mut endpoints = Vec::new();

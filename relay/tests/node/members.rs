@@ -1,7 +1,9 @@
 //! Who belongs to a mesh: nodes that are put out, that may announce little, and whose certificates end.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use headwater_certs::mesh::{
@@ -23,6 +25,7 @@ use crate::running::Running;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(20);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[expect(clippy::disallowed_methods, reason = "certificates are valid by date")]
 fn today() -> SystemTime {
@@ -49,9 +52,15 @@ impl Family {
 
     /// A state directory of a new member; where it would renew its certificate there is nobody.
     fn member(&self, rights: Rights) -> TempDir {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+        self.member_of(rights, nobody, Fingerprint::from_bytes([0; 32]))
+    }
+
+    /// A state directory of a new member that renews its certificate there.
+    fn member_of(&self, rights: Rights, address: SocketAddr, fingerprint: Fingerprint) -> TempDir {
         let office = Office {
-            fingerprint: Fingerprint::from_bytes([0; 32]),
-            addresses: vec!["127.0.0.1:9".parse().expect("an address")],
+            fingerprint,
+            addresses: vec![address.to_string().parse().expect("an address")],
         };
         let dir = tempfile::tempdir().expect("a directory");
         let state = StateDir::create(dir.path()).expect("a state directory");
@@ -95,7 +104,26 @@ fn node_of(dir: &TempDir) -> NodeId {
     NodeIdentity::load(&state).expect("a file").expect("a key").id()
 }
 
+/// A date that can be moved on.
+#[derive(Clone, Default)]
+struct Calendar(Arc<AtomicU64>);
+
+impl Calendar {
+    fn wall(&self) -> WallClock {
+        let days = Arc::clone(&self.0);
+        WallClock::new(move || today() + DAY * u32::try_from(days.load(Ordering::Relaxed)).expect("few"))
+    }
+
+    fn set(&self, days: u64) {
+        self.0.store(days, Ordering::Relaxed);
+    }
+}
+
 fn start(dir: &Path, peers: &[&Running]) -> Running {
+    start_on(&Calendar::default(), dir, peers)
+}
+
+fn start_on(calendar: &Calendar, dir: &Path, peers: &[&Running]) -> Running {
     let config = Config {
         threads: 1,
         peers: peers
@@ -105,7 +133,7 @@ fn start(dir: &Path, peers: &[&Running]) -> Running {
         upstream_linger: Duration::ZERO,
         ..Config::default()
     };
-    Running::start_at(dir, config, WallClock::system())
+    Running::start_at(dir, config, calendar.wall())
 }
 
 fn track(namespace: &[&str]) -> FullTrackName {
@@ -228,5 +256,48 @@ fn what_a_certificate_does_not_cover_is_shown_nowhere() {
             wait(&reader, &track(&["live", "anna", "cam"]), true).await;
             assert!(!is_known(&reader, &track(&["live", "bob"])).await);
         }
+    });
+}
+
+fn expires(dir: &Path) -> SystemTime {
+    let state = StateDir::create(dir).expect("a state directory");
+    let membership = Membership::from_state(&state).expect("a file");
+    membership.expect("a member").expires()
+}
+
+#[test]
+fn certificates_are_renewed_in_time_and_who_does_not_is_dropped() {
+    run(async {
+        let family = Family::new();
+        let calendar = Calendar::default();
+        let authority = start_on(&calendar, family.dir.path(), &[]);
+        let diligent = family.member_of(Rights::All, authority.address, authority.pin);
+        let stray = family.member(Rights::All);
+        let nodes = [&diligent, &stray].map(|dir| start_on(&calendar, dir.path(), &[&authority]));
+        let clock = Clock::new();
+        let mut drivers = JoinSet::new();
+        let reader = authority.dial("moqt", clock, &mut drivers).await;
+        let names = ["diligent", "stray"].map(|name| track(&["live", name]));
+        let mut publishers = Vec::new();
+        for (node, name) in nodes.iter().zip(&names) {
+            let publisher = node.dial("moqt", clock, &mut drivers).await;
+            publish(&publisher, clock, name).await;
+            publishers.push(publisher);
+            wait(&reader, name, true).await;
+        }
+        let dirs = [family.dir.path(), diligent.path()];
+        let before = dirs.map(expires);
+        calendar.set(21);
+        until("both that reach the authority renew", || {
+            dirs.map(expires)
+                .iter()
+                .zip(&before)
+                .all(|(now, then)| now > then)
+        })
+        .await;
+        calendar.set(35);
+        wait(&reader, &names[1], false).await;
+        wait(&reader, &names[0], true).await;
+        assert!(expires(stray.path()) < calendar.wall().now());
     });
 }

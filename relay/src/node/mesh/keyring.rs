@@ -193,3 +193,92 @@ impl Keys for Keyring {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, SystemTime};
+
+    use headwater_certs::mesh::{Authority, NamespacePrefix, Rights};
+    use headwater_pubsub::wire::TrackNamespace;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    const START: SystemTime = SystemTime::UNIX_EPOCH;
+
+    /// A keyring at a date in days, its authority, and its directory.
+    fn world(days: &Arc<AtomicU64>) -> (Keyring, Authority, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::create(dir.path()).unwrap();
+        let (authority, membership) = Authority::create(&state, START + DAY).unwrap();
+        let days = Arc::clone(days);
+        let wall = WallClock::new(move || START + DAY * u32::try_from(days.load(Ordering::Relaxed)).unwrap());
+        let none = Revocations::none(authority.mesh());
+        (Keyring::new(&membership, none, wall), authority, dir)
+    }
+
+    fn certificate(authority: &Authority, day: u32, rights: Rights) -> (NodeId, Credential) {
+        let certificate = authority.certify(MemberId::from_bytes([7; 32]), rights, START + DAY * day);
+        (
+            NodeId([7; 32]),
+            Credential::Certificate(certificate.encode().into()),
+        )
+    }
+
+    fn entry(fields: &[&str]) -> Entry {
+        Entry::Namespace(TrackNamespace::new(fields).unwrap())
+    }
+
+    #[test]
+    fn a_node_may_announce_what_its_certificate_says_until_it_ends() {
+        let days = Arc::new(AtomicU64::new(1));
+        let (keyring, authority, _dir) = world(&days);
+        let anna = Rights::under([NamespacePrefix::new(["live", "anna"]).unwrap()]).unwrap();
+        let (node, told) = certificate(&authority, 2, anna);
+        assert!(!keyring.may_announce(node, &entry(&["live", "anna"])));
+        assert_eq!(keyring.learn(&told), Ok(Some(node)));
+        assert_eq!(keyring.learn(&told), Ok(None), "known already");
+        assert_eq!(keyring.credential(node), Some(told));
+        assert!(keyring.may_announce(node, &entry(&["live", "anna", "cam"])));
+        assert!(!keyring.may_announce(node, &entry(&["live", "bob"])));
+        let (_, earlier) = certificate(&authority, 1, Rights::All);
+        assert_eq!(keyring.learn(&earlier), Ok(None), "the later one stays");
+        days.store(33, Ordering::Relaxed);
+        let ended = keyring.expire();
+        assert!(ended.contains(&member(node)), "{ended:?}");
+        assert!(!keyring.is_member(node));
+        assert_eq!(keyring.learn(&earlier), Ok(None), "it has ended");
+    }
+
+    #[test]
+    fn a_revoked_node_has_no_rights_and_gets_none() {
+        let days = Arc::new(AtomicU64::new(1));
+        let (keyring, authority, dir) = world(&days);
+        let state = StateDir::create(dir.path()).unwrap();
+        let (node, told) = certificate(&authority, 2, Rights::All);
+        assert_eq!(keyring.learn(&told), Ok(Some(node)));
+        authority.revoke(&state, member(node), START + DAY).unwrap();
+        assert_eq!(keyring.reload(&state).unwrap(), [member(node)]);
+        assert_eq!(keyring.reload(&state).unwrap(), []);
+        assert!(!keyring.is_member(node));
+        assert_eq!(keyring.learn(&told), Ok(None));
+        assert!(!keyring.may_announce(node, &entry(&["live"])));
+        assert!(matches!(
+            keyring.credential(node),
+            Some(Credential::Revocation(_))
+        ));
+    }
+
+    #[test]
+    fn what_another_authority_signed_is_no_credential() {
+        let days = Arc::new(AtomicU64::new(1));
+        let (keyring, ..) = world(&days);
+        let stranger = Authority::generate().unwrap();
+        let (node, told) = certificate(&stranger, 1, Rights::All);
+        assert_eq!(keyring.learn(&told), Err(Unsigned));
+        let nonsense = Credential::Revocation(Bytes::from_static(b"nonsense"));
+        assert_eq!(keyring.learn(&nonsense), Err(Unsigned));
+        assert!(!keyring.is_member(node));
+    }
+}

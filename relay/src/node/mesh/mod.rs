@@ -11,7 +11,9 @@ pub(super) mod gossip;
 mod greet;
 mod keyring;
 mod parameters;
+mod petition;
 pub(super) mod pulse;
+pub(super) mod renew;
 pub(super) mod standing;
 mod start;
 

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use super::super::state::{Shared, State};
 use super::chores::Chore;
+use super::start::EXPIRED;
 use super::{Mesh, node_id};
 use crate::overlay::core::{self as overlay, Keys as _};
 use crate::overlay::id::NodeId;
@@ -58,7 +59,7 @@ impl Mesh {
 
 impl Shared {
     /// Tells the overlay of nodes whose standing changed.
-    fn tell_standing(&self, nodes: &[MemberId]) {
+    pub(super) fn tell_standing(&self, nodes: &[MemberId]) {
         if nodes.is_empty() {
             return;
         }
@@ -88,10 +89,12 @@ impl Shared {
             "the node's membership has expired"
         };
         if member == mesh.membership().node() {
-            error!(
-                why,
-                "this node is no member of its mesh any more: join again with a new invite"
-            );
+            let todo = if revoked {
+                "this key never gets in again"
+            } else {
+                EXPIRED
+            };
+            error!(why, todo, "this node is no member of its mesh any more");
         } else {
             info!(%node, why, "no member any more");
         }

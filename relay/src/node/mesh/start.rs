@@ -1,4 +1,4 @@
-//! Becoming and staying a member: state of the mesh at start, joining by invite, renewing the certificate.
+//! Becoming a member: state of the mesh at start, joining by invite.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -8,18 +8,14 @@ use headwater_certs::mesh::{
     Request, Revocations, StoreError,
 };
 use headwater_certs::{ClientTrust, StateDir, TrustError, client_config};
-use headwater_pubsub::net::{
-    Clock, DataEvent, DialError, Dialer, EndpointError, Handler, SessionHandle, client,
-};
-use headwater_pubsub::session::{Accepted, Event, Limits, Side};
-use headwater_pubsub::wire::SessionCode;
-use tokio::sync::oneshot;
-use tracing::{debug, info, warn};
+use headwater_pubsub::net::{DialError, Dialer, EndpointError, client};
+use tracing::{error, info, warn};
 use url::Url;
 
 use super::super::shard::quic_limits;
+use super::Mesh;
 use super::keyring::Keyring;
-use super::{Mesh, parameters};
+use super::petition::ask;
 use crate::config::{Config, Secret};
 use crate::node::WallClock;
 
@@ -103,6 +99,9 @@ impl Mesh {
         let now = wall.now();
         let known = Membership::from_state(dir)?;
         let membership = match (known, &config.join) {
+            (Some(expired), Some(invite)) if expired.expires() <= now => {
+                Some(join_again(config, dir, invite, expired).await)
+            }
             (Some(membership), _) => Some(membership),
             (None, Some(invite)) => Some(join(config, dir, invite).await?),
             (None, None) => None,
@@ -115,9 +114,7 @@ impl Mesh {
             };
         };
         if membership.expires() <= now {
-            warn!(
-                "this node's membership of the mesh has expired; join again with a new invite if it is not renewed"
-            );
+            error!("{EXPIRED}");
         }
         let office = Authority::load(dir)?
             .filter(|authority| authority.mesh() == membership.mesh())
@@ -170,6 +167,13 @@ impl Mesh {
         Ok(epoch)
     }
 
+    /// Takes up a newer membership, which is on disk; whether it is news to the keys.
+    pub(super) fn renewed(&self, membership: Membership) -> bool {
+        let news = self.keyring.certify(membership.certificate().clone()) == Ok(true);
+        *held(&self.membership) = Arc::new(membership);
+        news
+    }
+
     /// Keeps an epoch, so that the next boot is above it.
     ///
     /// # Errors
@@ -178,6 +182,9 @@ impl Mesh {
         self.dir.write(EPOCH, epoch.to_string().as_bytes())
     }
 }
+
+/// What an operator has to do about a membership that has ended.
+pub(super) const EXPIRED: &str = "this node's membership of the mesh has ended: get a new invite (moq mesh invite at the authority's node) and start the node with it (join)";
 
 /// Name of the file of the latest epoch.
 const EPOCH: &str = "mesh.epoch";
@@ -202,6 +209,18 @@ fn seeds(office: &Office) -> Vec<Url> {
         .collect()
 }
 
+/// Join with a new invite when the old membership has ended. A configuration may still hold the invite of the first time: then the
+/// node is as it was.
+async fn join_again(config: &Config, dir: &StateDir, invite: &Secret, expired: Membership) -> Membership {
+    match join(config, dir, invite).await {
+        Ok(membership) => membership,
+        Err(error) => {
+            error!(%error, "not joined again");
+            expired
+        }
+    }
+}
+
 /// Redeem an invite at the node that made it.
 async fn join(config: &Config, dir: &StateDir, invite: &Secret) -> Result<Membership, JoinError> {
     let invite = Invite::parse(invite.expose())?;
@@ -213,7 +232,11 @@ async fn join(config: &Config, dir: &StateDir, invite: &Secret) -> Result<Member
     loop {
         let mut last = None;
         for address in &office.addresses {
-            match ask(&dialer, address, &invite, &identity).await {
+            let petition = {
+                let (invite, identity) = (invite.clone(), Arc::clone(&identity));
+                move |exporter: &Exporter| Request::join(&invite, &identity, exporter).encode()
+            };
+            match ask(&dialer, address, petition).await {
                 Ok(answer) => {
                     let membership = Membership::join(identity, &invite, &answer)?;
                     membership.join_state(dir)?;
@@ -233,86 +256,4 @@ async fn join(config: &Config, dir: &StateDir, invite: &Secret) -> Result<Member
             None => return Err(InviteError::NotAnInvite.into()),
         }
     }
-}
-
-/// One try at one address; the encoded answer.
-async fn ask(
-    dialer: &Dialer,
-    address: &Address,
-    invite: &Invite,
-    identity: &Arc<NodeIdentity>,
-) -> Result<Vec<u8>, JoinError> {
-    let no_answer = || JoinError::NoAnswer(address.clone());
-    let url = Url::parse(&format!("moqt://{address}")).map_err(|_address| no_answer())?;
-    let transport = dialer.dial(&url).await.map_err(|source| JoinError::Unreachable {
-        address: address.clone(),
-        source,
-    })?;
-    let setup = super::setup(Some(&url));
-    let limits = Limits::default();
-    let handle = SessionHandle::with_extension(
-        transport,
-        Clock::new(),
-        Side::Client,
-        setup,
-        limits,
-        super::OPTION,
-    )
-    .map_err(|_oversized| no_answer())?;
-    let (answered, answer) = oneshot::channel();
-    let petitioner = Petitioner {
-        invite: invite.clone(),
-        identity: Arc::clone(identity),
-        answered: Mutex::new(Some(answered)),
-    };
-    tokio::select! {
-        answer = answer => answer.map_err(|_dropped| no_answer()),
-        _end = handle.driver(Arc::new(petitioner)).run() => Err(no_answer()),
-    }
-}
-
-/// Shows the invite once the session stands, and waits for the answer.
-struct Petitioner {
-    invite: Invite,
-    identity: Arc<NodeIdentity>,
-    answered: Mutex<Option<oneshot::Sender<Vec<u8>>>>,
-}
-
-impl Handler for Petitioner {
-    fn event(&self, session: &SessionHandle, event: Event) {
-        match event {
-            Event::Established(_) => {
-                let Some(exporter) = super::greet::exporter(session) else {
-                    return;
-                };
-                let request = Request::join(&self.invite, &self.identity, &exporter).encode();
-                let parameters = super::greet::token(super::greet::REQUEST_TOKEN, request);
-                if let Err(error) =
-                    session.act(|session, _| session.subscribe(super::join_track(), parameters))
-                {
-                    debug!(%error, "the request was not sent");
-                }
-            }
-            Event::Accepted {
-                answer: Accepted::Subscribe { parameters, .. },
-                ..
-            } => {
-                let sender = self
-                    .answered
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take();
-                if let (Some(sender), Some(answer)) = (sender, parameters.extensions.get(parameters::ANSWER))
-                {
-                    // Nobody waits any more if the session is given up.
-                    let _waiting = sender.send(answer.to_vec()).is_ok();
-                }
-            }
-            // Refused, or ended: the session is of no use.
-            Event::Rejected { error, .. } => session.close(SessionCode::NO_ERROR, &error.reason),
-            _ => {}
-        }
-    }
-
-    fn data(&self, _: &SessionHandle, _: DataEvent) {}
 }
