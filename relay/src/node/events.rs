@@ -61,7 +61,10 @@ impl SessionHandler {
             Event::UpdateFailed { key } => {
                 handle.end_subscription(key, PublishDoneCode::UPDATE_FAILED, "the update was refused");
             }
-            Event::Goaway { .. } => state.inputs.push_back(Input::SessionGoaway { session: self.id }),
+            Event::Goaway { .. } => {
+                state.inputs.push_back(Input::SessionGoaway { session: self.id });
+                mesh::leaving(state, self.id);
+            }
             Event::OpenRefused { key } => {
                 if let Some(tag) = self.opened(state, key) {
                     state.inputs.push_back(Input::Blocked { tag });

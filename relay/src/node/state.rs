@@ -136,6 +136,13 @@ pub(crate) struct Offer {
 }
 
 impl State {
+    /// Whether no client is here, and no neighbour has a subscription.
+    fn is_unused(&self) -> bool {
+        self.sessions.iter().all(|(&id, session)| {
+            session.link.as_ref().is_some_and(|link| link.is_up()) && self.hub.subscriptions(id) == 0
+        })
+    }
+
     /// When somebody wants to be told the time.
     pub(crate) fn deadline(&self) -> Option<std::time::Duration> {
         let overlay = self.mesh.as_ref().and_then(|mesh| mesh.overlay.deadline());
@@ -288,13 +295,13 @@ impl Shared {
         });
     }
 
-    /// Wait until no session is left.
+    /// Wait until nobody is left who uses this node. Neighbours stay in session until the end, but take their tracks elsewhere.
     pub(crate) async fn empty(&self) {
         loop {
             let left = self.left.notified();
             tokio::pin!(left);
             left.as_mut().enable();
-            if self.state().sessions.is_empty() {
+            if self.state().is_unused() {
                 return;
             }
             left.await;

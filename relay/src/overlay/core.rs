@@ -100,6 +100,8 @@ pub enum Input {
     NeighbourDown { neighbour: Neighbour },
     /// It is suspected to be dead, or well again.
     Suspect { neighbour: Neighbour, suspect: bool },
+    /// It said that it is about to go: tracks move away from it while it serves.
+    Leaving { neighbour: Neighbour },
     /// An object of its gossip, in order.
     Gossip { neighbour: Neighbour, object: Bytes },
     /// Packets sent to it so far, and of these declared lost; whether live tracks run over the link.
@@ -285,6 +287,7 @@ impl Overlay {
             Input::NeighbourUp { neighbour, node } => self.neighbour_up(neighbour, node),
             Input::NeighbourDown { neighbour } => self.neighbour_down(neighbour),
             Input::Suspect { neighbour, suspect } => self.suspect(neighbour, suspect),
+            Input::Leaving { neighbour } => self.routes.leaving(now, neighbour),
             Input::Gossip { neighbour, object } => self.receive(neighbour, object),
             Input::Packets {
                 neighbour,

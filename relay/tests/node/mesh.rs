@@ -281,3 +281,37 @@ fn a_node_that_falls_silent_on_the_path_costs_a_pause_and_no_object() {
         drop(square.between);
     });
 }
+
+#[test]
+fn a_node_that_drains_is_left_without_a_pause_and_goes_when_nobody_needs_it() {
+    run(async {
+        let mut mesh = Mesh::new();
+        let square = Square::start(&mut mesh, Duration::from_millis(15)).await;
+        let clock = Clock::new();
+        let mut drivers = JoinSet::new();
+        let publisher = square.near.dial("moqt", clock, &mut drivers).await;
+        let client = square.far.dial("moqt", clock, &mut drivers).await;
+        let writer = publish(&publisher, clock).await;
+        drivers.spawn(write(writer, 120, Duration::from_millis(33)));
+        let subscriber = subscribe(&client).await;
+        let mut readers = JoinSet::new();
+        readers.spawn(read_with_pause(subscriber));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let [mut first, second] = square.between;
+        let began = tokio::time::Instant::now();
+        first.drain();
+        tokio::task::spawn_blocking(move || first.join())
+            .await
+            .expect("joined");
+        let took = began.elapsed();
+        let (seen, longest) = readers.join_next().await.expect("a reader").expect("read");
+        assert_whole(seen, Location::new(11, 9));
+        assert!(
+            took < Duration::from_secs(5),
+            "its last user left long before {took:?}"
+        );
+        // The other way is 30 ms longer.
+        assert!(longest < Duration::from_millis(33 + 30 + 150), "{longest:?}");
+        drop(second);
+    });
+}

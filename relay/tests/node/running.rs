@@ -71,6 +71,13 @@ impl Running {
         self.shutdown.drain.cancel();
     }
 
+    /// Waits until the node has stopped by itself.
+    pub(crate) fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the node ends well");
+        }
+    }
+
     pub(crate) async fn dial(&self, scheme: &str, clock: Clock, drivers: &mut JoinSet<()>) -> Client {
         let tls = client_config(&ClientTrust::Pin(vec![self.pin]), &[]).expect("a pin");
         let dialer = Dialer::new(net::client().expect("a socket"), tls, QuicLimits::default());

@@ -158,6 +158,7 @@ impl MeshMetrics {
             Cause::Timer => "timer",
             Cause::Interest => "interest",
             Cause::Suspicion => "suspicion",
+            Cause::Leaving => "leaving",
             Cause::Own => "own",
         };
         self.switches.get_or_create(&[("cause", label)]).inc();

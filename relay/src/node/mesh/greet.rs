@@ -206,8 +206,10 @@ impl Shared {
             .handle
             .transport()
             .set_max_uni_streams(limits.publisher_uni_streams);
+        let mut leaves = false;
         if let Some(link) = &mut entry.link {
             link.up = true;
+            leaves = link.leaving;
             link.wake.notify_one();
         }
         info!(session = id.0, %node, "neighbour");
@@ -216,6 +218,9 @@ impl Shared {
                 neighbour: neighbour(id),
                 node: node_id(node),
             });
+        }
+        if leaves {
+            leaving(state, id);
         }
     }
 
@@ -252,6 +257,18 @@ impl Shared {
         if self.chores.try_send(Chore::Petition(Box::new(petition))).is_err() {
             let reason = "too many requests; try again in a moment".to_owned();
             reject(handle, key, RequestErrorCode::EXCESSIVE_LOAD, reason);
+        }
+    }
+}
+
+/// A session said GOAWAY. A neighbour that has yet to prove itself is known to be on its way when it has.
+pub(crate) fn leaving(state: &mut State, id: SessionId) {
+    let link = state.sessions.get_mut(&id).and_then(|entry| entry.link.as_mut());
+    if let (Some(link), Some(mesh)) = (link, &mut state.mesh) {
+        link.leaving = true;
+        if link.up {
+            let neighbour = neighbour(id);
+            mesh.inputs.push_back(overlay::Input::Leaving { neighbour });
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::overlay::id::{Neighbour, NodeId};
 use crate::overlay::message::Roles;
 
 pub(crate) use apply::repin;
-pub(crate) use greet::reject;
+pub(crate) use greet::{leaving, reject};
 use keyring::Keyring;
 pub(crate) use parameters::{Asked, resume};
 use start::AuthorityOffice;
@@ -109,6 +109,8 @@ pub(crate) struct Link {
     pub(super) node: Option<VerifiedNode>,
     /// The overlay knows it.
     pub(super) up: bool,
+    /// It sent GOAWAY.
+    pub(super) leaving: bool,
     pub(super) receiver: Option<ObjectReceiver>,
     pub(super) detector: Detector,
     pub(super) keeper: Keeper,
@@ -152,6 +154,11 @@ impl Link {
         self.up && self.node.as_ref().is_some_and(|verified| verified.id == node)
     }
 
+    /// Whether the overlay knows it.
+    pub(crate) const fn is_up(&self) -> bool {
+        self.up
+    }
+
     fn new(now: Duration, role: headwater_certs::mesh::Role) -> Self {
         Self {
             wake: Arc::new(Notify::new()),
@@ -161,6 +168,7 @@ impl Link {
             serves: None,
             node: None,
             up: false,
+            leaving: false,
             receiver: None,
             detector: Detector::new(now),
             keeper: Keeper::default(),

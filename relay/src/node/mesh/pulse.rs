@@ -14,6 +14,7 @@ use crate::hub::SessionId;
 use crate::overlay::core as overlay;
 use crate::overlay::health::{Health, SAMPLE, Sample};
 use crate::overlay::upstream::Track;
+use crate::status::Phase;
 use headwater_pubsub::net::SessionHandle;
 use headwater_pubsub::wire::SessionCode;
 
@@ -33,6 +34,10 @@ pub(in crate::node) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             _ = tick.tick() => {}
         }
         count = count.wrapping_add(1);
+        if shared.phase() == Phase::Draining {
+            // Neighbours may have taken their last subscription elsewhere.
+            shared.left.notify_waiters();
+        }
         for handle in shared.sample(count.is_multiple_of(PACKETS)) {
             handle.close(SessionCode::INTERNAL_ERROR, "silent");
         }

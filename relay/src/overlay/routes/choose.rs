@@ -121,7 +121,8 @@ impl Route {
             return;
         };
         let since = *self.better_since.get_or_insert(env.now);
-        if env.now < since + env.timers().switch_hold || env.now < self.dwell.at {
+        let waits = env.now < since + env.timers().switch_hold || env.now < self.dwell.at;
+        if waits && !self.is_left(env) {
             return;
         }
         self.better_since = None;
@@ -134,7 +135,13 @@ impl Route {
         }
     }
 
-    /// The best feasible neighbour, if it is better than the primary by the margin.
+    /// Whether the primary is about to go.
+    pub(super) fn is_left(&self, env: &Env<'_>) -> bool {
+        self.paths(env.neighbours)
+            .any(|(link, adjacent)| Some(link.neighbour) == self.primary && adjacent.leaving)
+    }
+
+    /// The best feasible neighbour, if it is better than the primary by the margin, or that one is about to go.
     fn better(&self, env: &Env<'_>) -> Option<Neighbour> {
         let current = self.current(env)?;
         let margin = (current.micros() / 10).max(MARGIN_MICROS);
@@ -144,7 +151,9 @@ impl Route {
             })
             .filter_map(|(link, adjacent)| Some((link.total(adjacent)?, link.neighbour)))
             .min()
-            .filter(|(total, _)| total.micros().saturating_add(margin) < current.micros())
+            .filter(|(total, _)| {
+                total.micros().saturating_add(margin) < current.micros() || self.is_left(env)
+            })
             .map(|(_, neighbour)| neighbour)
     }
 

@@ -130,6 +130,17 @@ impl Routes {
         }
     }
 
+    /// A neighbour said that it is about to go. It is used as long as there is nobody else; whoever is closer than its user may
+    /// replace it, however much longer that way is, without waiting for it to last. There is no way back but a new session.
+    pub fn leaving(&mut self, now: Duration, neighbour: Neighbour) {
+        let Some(adjacent) = self.adjacent(neighbour) else {
+            return;
+        };
+        if !std::mem::replace(&mut adjacent.leaving, true) {
+            self.each(now, |route, env| route.choose(env, Cause::Leaving));
+        }
+    }
+
     /// The cost of the link to a neighbour changed.
     pub fn cost_changed(&mut self, now: Duration, neighbour: Neighbour, cost: Cost) {
         let Some(adjacent) = self.adjacent(neighbour) else {

@@ -14,6 +14,8 @@ pub(super) struct Adjacent {
     pub(super) node: NodeId,
     pub(super) cost: Cost,
     pub(super) suspect: bool,
+    /// It said that it is about to go.
+    pub(super) leaving: bool,
     /// Origins that it has a distance to.
     pub(super) origins: u32,
     pub(super) rows: Bucket,
@@ -42,6 +44,7 @@ impl Adjacent {
             node,
             cost,
             suspect: false,
+            leaving: false,
             origins: 0,
             rows: Bucket::new(now, limits.rows, table.max(limits.rows)),
             asks: Bucket::new(now, limits.requests, table.max(limits.requests)),

@@ -83,6 +83,8 @@ pub enum Cause {
     Interest,
     /// A neighbour is suspected no longer, or has become so.
     Suspicion,
+    /// A neighbour said that it is about to go.
+    Leaving,
     /// This node is the origin.
     Own,
 }

@@ -112,7 +112,11 @@ impl Route {
         };
         let timers = env.timers();
         let first = Retry {
-            at: env.now + timers.optimum_after,
+            at: if self.is_left(env) {
+                env.now
+            } else {
+                env.now + timers.optimum_after
+            },
             wait: timers.optimum_retry,
         };
         let retry = *self.optimum.get_or_insert(first);
@@ -133,14 +137,15 @@ impl Route {
         }
     }
 
-    /// The shortest path that is not feasible, if it is shorter than the present one by 15 %.
+    /// The shortest path that is not feasible, if it is shorter than the present one by 15 %, or that one's neighbour is about
+    /// to go.
     fn out_of_reach(&self, env: &Env<'_>) -> Option<Neighbour> {
         let current = u64::from(self.current(env)?.micros());
         self.paths(env.neighbours)
-            .filter(|(link, _)| !link.feasible(self.fd) && !link.child)
+            .filter(|(link, adjacent)| !link.feasible(self.fd) && !link.child && !adjacent.leaving)
             .filter_map(|(link, adjacent)| Some((link.total(adjacent)?, link.neighbour)))
             .min()
-            .filter(|(total, _)| u64::from(total.micros()) * 100 < current * 85)
+            .filter(|(total, _)| self.is_left(env) || u64::from(total.micros()) * 100 < current * 85)
             .map(|(_, neighbour)| neighbour)
     }
 }

@@ -108,9 +108,9 @@ impl Link {
         self.role.is_some_and(|role| role != Role::Tentative)
     }
 
-    /// Not a candidate for a voluntary switch: of doubtful life, or without room.
+    /// Not a candidate for a voluntary switch: of doubtful life, about to go, or without room.
     pub(super) fn shunned(&self, adjacent: &Adjacent) -> bool {
-        adjacent.suspect || (self.full && !self.binds())
+        adjacent.suspect || adjacent.leaving || (self.full && !self.binds())
     }
 }
 

@@ -48,7 +48,10 @@ impl Route {
         let best = self
             .paths(env.neighbours)
             .filter(|(link, _)| !link.child && !link.tried && link.role.is_none())
-            .filter_map(|(link, adjacent)| Some((adjacent.suspect, link.total(adjacent)?, link.neighbour)))
+            .filter_map(|(link, adjacent)| {
+                let doubt = adjacent.suspect || adjacent.leaving;
+                Some((doubt, link.total(adjacent)?, link.neighbour))
+            })
             .min();
         if let Some((.., neighbour)) = best {
             self.proved = false;

@@ -106,6 +106,46 @@ fn an_infeasible_neighbour_is_asked_for_a_newer_number_and_tried_meanwhile() {
 }
 
 #[test]
+fn a_primary_that_is_about_to_go_is_left_at_once_for_any_feasible_way() {
+    let mut routes = node(Config::default());
+    routes.row(at(0), A, origin(), row(1, 5_000)).unwrap();
+    routes.row(at(0), B, origin(), row(1, 5_900)).unwrap();
+    routes.interest(at(0), origin(), true);
+    drain(&mut routes);
+
+    routes.leaving(at(10), A);
+    assert_eq!(role(&routes, B), Some(Role::Pending));
+    assert_eq!(
+        role(&routes, A),
+        Some(Role::Primary),
+        "it serves until the other does"
+    );
+    routes.media_caught_up(at(60), B, origin());
+    assert_eq!(role(&routes, B), Some(Role::Primary));
+    assert_eq!(role(&routes, A), Some(Role::Draining));
+    routes.release(at(400), A, origin());
+    drain(&mut routes);
+    routes.tick(at(60_000));
+    assert_eq!(routes.primary(origin()), Some(B), "there is no way back");
+}
+
+#[test]
+fn a_primary_that_is_about_to_go_stays_while_a_newer_number_is_asked_for_elsewhere() {
+    let mut routes = node(Config::default());
+    routes.row(at(0), A, origin(), row(1, 5_000)).unwrap();
+    routes.row(at(0), B, origin(), row(1, 9_000)).unwrap();
+    routes.interest(at(0), origin(), true);
+    drain(&mut routes);
+
+    routes.leaving(at(10), A);
+    assert_eq!(routes.primary(origin()), Some(A));
+    let flush = routes.next_flush(at(10), B, 100).unwrap();
+    assert_eq!(flush.requests.len(), 1);
+    routes.row(at(80), B, origin(), row(2, 9_000)).unwrap();
+    assert_eq!(role(&routes, B), Some(Role::Pending));
+}
+
+#[test]
 fn a_tentative_upstream_that_fails_makes_room_for_the_next() {
     let mut routes = node(Config::default());
     routes.row(at(0), A, origin(), row(1, 5_000)).unwrap();
