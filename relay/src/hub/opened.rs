@@ -231,17 +231,16 @@ impl Hub {
             self.left_in_mesh(id, session, why);
             return;
         }
+        // Whoever ends a request means it; of a session that broke nobody knows whether its publisher comes back.
+        let (code, words) = if self.sessions.contains_key(&session) {
+            (PublishDoneCode::TRACK_ENDED, "the publisher left")
+        } else {
+            (PublishDoneCode::INTERNAL_ERROR, "the publisher vanished")
+        };
         if source.is_established()
             && let Some(track) = self.tracks.get_mut(id)
         {
-            // Nobody said that the track is over: it may come back.
-            let why = why.unwrap_or_else(|| {
-                (
-                    PublishDoneCode::INTERNAL_ERROR,
-                    "the publisher vanished".to_owned(),
-                )
-            });
-            track.last_end = Some(why);
+            track.last_end = Some(why.unwrap_or_else(|| (code, words.to_owned())));
         }
         self.refused(
             id,

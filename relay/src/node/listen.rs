@@ -187,7 +187,7 @@ pub(super) async fn session(shared: &Arc<Shared>, opened: Opened, address: IpAdd
         end = gossip(shared, id, &handle, wake) => end,
     };
     info!(session = id.0, %end, "session ended");
-    let node = shared.remove_session(id);
+    let node = shared.remove_session(id, &end);
     // The close frame leaves with the endpoint's next transmission; dropping the connection at once could overtake it.
     tokio::time::sleep(LINGER).await;
     node
@@ -257,7 +257,7 @@ impl Shared {
         (id, wake)
     }
 
-    fn remove_session(&self, id: SessionId) -> Option<NodeId> {
+    fn remove_session(&self, id: SessionId, end: &SessionEnd) -> Option<NodeId> {
         let mut state = self.state();
         self.link_down(&mut state, id);
         let node = state
@@ -266,13 +266,12 @@ impl Shared {
             .and_then(|entry| Some(entry.link.as_ref()?.node.as_ref()?.id));
         let gone = state.sessions.remove(&id);
         if let Some(session) = &gone {
-            // What PUBLISH_DONE said counts, although the session went before its last streams did.
-            for (&key, done) in &session.ended {
-                state.inputs.push_back(Input::Done {
-                    request: session.reference(id, key),
-                    done: done.clone(),
-                });
-            }
+            state.inputs.extend(
+                session
+                    .last_words(id, end)
+                    .into_iter()
+                    .map(|(request, done)| Input::Done { request, done }),
+            );
         }
         if let Some(session) = gone {
             self.count_out(session);

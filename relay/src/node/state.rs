@@ -9,10 +9,10 @@ use std::{
 };
 
 use headwater_pubsub::{
-    net::{Clock, DataEvent, Handler, SessionHandle},
+    net::{Clock, DataEvent, Handler, SessionEnd, SessionHandle, TransportClosed},
     session::{self, Event},
     track::{Cache, CacheLimits, Edge, Track},
-    wire::{GroupOrder, SessionCode, TrackNamespace, control::PublishDone},
+    wire::{GroupOrder, PublishDoneCode, SessionCode, TrackNamespace, control::PublishDone},
 };
 
 use crate::{
@@ -183,6 +183,35 @@ impl Session {
             Some(opened) => RequestRef::Hub(id, opened.tag),
             None => RequestRef::Peer(id, RequestKey(u64::from(key))),
         }
+    }
+
+    /// How the subscriptions that the peer fed have ended, now that its session has: as PUBLISH_DONE said, or with the session
+    /// that it closed. Of one that fell silent, or of a neighbour, nothing is known.
+    pub(crate) fn last_words(&self, id: SessionId, end: &SessionEnd) -> Vec<(RequestRef, PublishDone)> {
+        let told = self
+            .ended
+            .iter()
+            .map(|(&key, done)| (self.reference(id, key), done.clone()));
+        let silent = matches!(
+            end,
+            SessionEnd::Transport(TransportClosed::TimedOut | TransportClosed::Lost(_))
+        );
+        let left = self
+            .opened
+            .iter()
+            .filter(|(_, opened)| opened.track.is_some())
+            .map(|(&key, _)| key)
+            .chain(self.published.keys().copied())
+            .filter(|key| !silent && self.link.is_none() && !self.ended.contains_key(key))
+            .map(|key| {
+                let done = PublishDone {
+                    code: PublishDoneCode::TRACK_ENDED,
+                    stream_count: None,
+                    reason: "the publisher closed its session".to_owned(),
+                };
+                (self.reference(id, key), done)
+            });
+        told.chain(left).collect()
     }
 
     /// Forget a request that is over.
