@@ -96,6 +96,16 @@ pub struct RelayArgs {
     /// Let whoever shows this token publish from anywhere
     #[arg(long, value_name = "TOKEN")]
     pub publish_token: Option<String>,
+    /// Join a mesh, once: an invite as moq mesh invite prints it, @FILE, or - for stdin. HEADWATER_JOIN keeps it out of
+    /// the list of processes. A relay that is a member already needs none
+    #[arg(long, value_name = "INVITE")]
+    pub join: Option<String>,
+    /// Keep a session with this node of the mesh, moqt://HOST:PORT or HOST:PORT (repeatable)
+    #[arg(long, value_name = "ADDRESS")]
+    pub peer: Vec<String>,
+    /// Make others prefer ways around this relay that are longer by up to this time, for example 20ms
+    #[arg(long, value_name = "TIME")]
+    pub price: Option<String>,
     /// Let everybody publish
     #[arg(long)]
     pub public: bool,
@@ -293,8 +303,8 @@ pub enum MeshAction {
     Create,
     /// Write an invite to stdout: one line that lets one node in, once
     ///
-    /// Whoever has the line can use it, so hand it over like a password. It is redeemed at this node only, which must
-    /// be running and reachable at one of the addresses when it is used.
+    /// Whoever has the line can use it, so hand it over like a password. Who gets it starts their relay with it: moq relay
+    /// --join INVITE. It is redeemed at this node only, which must be running and reachable at one of the addresses then.
     Invite(InviteArgs),
     /// Take a node's membership back, for good
     Revoke {
@@ -350,6 +360,8 @@ mod tests {
             "moq relay",
             "moq relay --listen 127.0.0.1:4443 --admin off --state-dir state --tls-name a --tls-name b",
             "moq relay --print-config",
+            "moq relay --join - --peer relay.example:4443 --peer moqt://[::1]:4443 --price 20ms",
+            "moq relay --join @invite",
             "moq publish moqt://localhost:4443/live/cam",
             "moq publish moqt://localhost:4443/live/cam -",
             "moq publish --loop https://localhost:4443/live/cam clip.mp4",

@@ -147,6 +147,10 @@ fn flags(args: &RelayArgs) -> Result<Vec<(String, Value)>, Failure> {
     let names: Vec<Value> = args.tls_name.iter().map(|name| name.as_str().into()).collect();
     flag("tls_names", (!names.is_empty()).then(|| names.into()));
     flag("publish_token", args.publish_token.clone().map(Into::into));
+    flag("join", args.join.clone().map(Into::into));
+    let peers: Vec<Value> = args.peer.iter().map(|peer| peer.as_str().into()).collect();
+    flag("peers", (!peers.is_empty()).then(|| peers.into()));
+    flag("price", args.price.clone().map(Into::into));
     flag("public", args.public.then(|| true.into()));
     flag("public_overlay", args.public_overlay.then(|| true.into()));
     flag("threads", args.threads.map(|threads| i64::from(threads).into()));
@@ -206,6 +210,19 @@ mod tests {
     }
 
     #[test]
+    fn the_place_in_a_mesh_can_be_given_by_flags_and_by_environment() {
+        let args = RelayArgs {
+            join: Some("@invite".into()),
+            peer: vec!["a.example:1".into(), "moqt://b.example:2".into()],
+            ..RelayArgs::default()
+        };
+        let config = config(&args, &[("HEADWATER_JOIN", "-"), ("HEADWATER_PRICE", "20ms")]).unwrap();
+        assert_eq!(config.join, Some("@invite".to_owned().into()));
+        assert_eq!(config.peers, ["a.example:1", "moqt://b.example:2"]);
+        assert_eq!(config.price.as_millis(), 20);
+    }
+
+    #[test]
     fn every_setting_can_be_set_by_name() {
         let settings = known_settings();
         assert!(settings.len() > 25, "{}", settings.len());
@@ -240,6 +257,14 @@ mod tests {
                 RelayArgs::default(),
                 [("HEADWATER_THREADS", "1000")],
                 ["threads = 1000", "out of range"],
+            ),
+            (
+                RelayArgs {
+                    price: Some("cheap".into()),
+                    ..RelayArgs::default()
+                },
+                [("", "")],
+                ["--price", "5s"],
             ),
             (
                 RelayArgs {

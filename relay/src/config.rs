@@ -87,11 +87,12 @@ knobs! {
         /// Empty: only programs on this machine (and members of the mesh) may publish, unless public is set.
         #[serde(deserialize_with = "quantity::non_empty")]
         publish_token: Option<Secret> = None,
-        /// An invite to a mesh, as moq mesh invite prints it; used once, when the node is in no mesh yet.
+        /// An invite to a mesh, as moq mesh invite prints it; moq relay also takes @FILE, or - for stdin.
+        /// Used once, when the node is in no mesh yet or its membership has ended.
         /// Empty: the node stays what its state directory says.
         #[serde(deserialize_with = "quantity::non_empty")]
         join: Option<Secret> = None,
-        /// Nodes of the mesh to keep a session with, as moqt:// URLs.
+        /// Nodes of the mesh to keep a session with, as moqt://HOST:PORT or HOST:PORT.
         /// Empty: those that the node learns of, the one that invited it first.
         peers: Vec<String> = Vec::new(),
         /// What a hop through this node costs others, as distance: traffic prefers other ways up to that much longer.

@@ -5,6 +5,7 @@ mod conformance;
 mod faults;
 mod http;
 mod interrupt;
+mod join;
 mod lines;
 mod media;
 mod mesh;

@@ -1,5 +1,7 @@
 //! `moq relay`: a node with the settings given, until it is told to stop.
 
+mod join;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use headwater_relay::config::Config;
 use headwater_relay::node::{Node, Shutdown, StartError};
 use tokio::task::JoinSet;
 
+use super::cert::now;
 use crate::args::RelayArgs;
 use crate::exit::{Exit, Failure};
 use crate::options;
@@ -25,7 +28,10 @@ pub(super) async fn run(args: &RelayArgs, console: &Console) -> Result<Exit, Fai
         print!("{}", Config::commented_toml());
         return Ok(Exit::Ok);
     }
-    let config = options::relay_config(args, |name| std::env::var(name).ok())?;
+    let mut config = options::relay_config(args, |name| std::env::var(name).ok())?;
+    if let Some(needless) = join::resolve(&mut config, std::io::stdin(), now())? {
+        console.note(needless);
+    }
     let mut tasks = JoinSet::new();
     let signals = Signals::listen(&mut tasks)?;
     let node = Node::bind(config.clone())
@@ -55,6 +61,10 @@ pub(super) async fn run(args: &RelayArgs, console: &Console) -> Result<Exit, Fai
 
 /// A start that failed as a sentence that says what to try.
 pub(super) fn start_failed(error: StartError, config: &Config) -> Failure {
+    let error = match error {
+        StartError::Join(error) => return join::failed(error),
+        error => error,
+    };
     let in_use = |error: &StartError| {
         let mut cause: Option<&dyn std::error::Error> = Some(error);
         while let Some(error) = cause {

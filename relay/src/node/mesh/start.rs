@@ -58,7 +58,7 @@ pub enum JoinError {
     #[error(transparent)]
     Answer(#[from] AnswerError),
     /// Not the address of a node.
-    #[error("{0:?} is no node's address: write moqt://HOST:PORT")]
+    #[error("{0:?} is no node's address: write moqt://HOST:PORT or HOST:PORT")]
     Peer(String),
     /// Peers were named, but the node is in no mesh.
     #[error(
@@ -194,8 +194,11 @@ fn held<T>(value: &Mutex<Arc<T>>) -> MutexGuard<'_, Arc<T>> {
 }
 
 fn peer_url(text: &str) -> Result<Url, JoinError> {
-    Url::parse(text)
-        .ok()
+    let url = match text.parse::<Address>() {
+        Ok(address) => Url::parse(&format!("moqt://{address}")),
+        Err(_no_address) => Url::parse(text),
+    };
+    url.ok()
         .filter(|url| url.scheme() == "moqt" && url.host_str().is_some())
         .ok_or_else(|| JoinError::Peer(text.to_owned()))
 }
