@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::overlay::message::{MAX_ADDRESS, MAX_ADDRESSES};
 use knob::{Knob, knobs};
 pub use quantity::{QuantityError, format_bytes, format_duration, parse_bytes, parse_duration};
 pub use secret::Secret;
@@ -95,6 +96,9 @@ knobs! {
         /// Nodes of the mesh to keep a session with, as moqt://HOST:PORT or HOST:PORT.
         /// Empty: those that the node learns of, the one that invited it first.
         peers: Vec<String> = Vec::new(),
+        /// Where other nodes of the mesh can dial this one, as HOST:PORT; at most 8, best first.
+        /// Empty: nobody is told, and only nodes that it dialled itself are its neighbours.
+        advertise: Vec<String> = Vec::new(),
         /// What a hop through this node costs others, as distance: traffic prefers other ways up to that much longer.
         /// None, because a mesh of friends shares what it has.
         #[serde(deserialize_with = "quantity::duration")]
@@ -230,6 +234,9 @@ impl Config {
                 return conflict(key, "a token needs at least 8 characters, else it can be guessed");
             }
         }
+        if self.advertise.len() > MAX_ADDRESSES || !self.advertise.iter().all(|address| is_address(address)) {
+            return conflict("advertise", "give at most 8 addresses, each as HOST:PORT");
+        }
         if self.limits.keep_alive >= self.limits.idle_timeout {
             return conflict(
                 "limits.keep_alive",
@@ -256,6 +263,17 @@ impl Config {
         Self::default().write(&mut text);
         text
     }
+}
+
+/// Whether others could dial this: HOST:PORT, short.
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        let odd = |c: char| c.is_whitespace() || c.is_control() || "/?#@\\".contains(c);
+        !host.is_empty()
+            && text.len() < MAX_ADDRESS / 2
+            && !host.contains(odd)
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 #[cfg(test)]

@@ -152,7 +152,7 @@ async fn open_mesh(
     };
     let now = wall.now();
     let epoch = mesh.epoch(now)?;
-    let state = MeshState::new(&mesh, epoch, config.price, now);
+    let state = MeshState::new(&mesh, epoch, config, now);
     Ok(Some((mesh, state)))
 }
 

@@ -5,6 +5,7 @@
 
 mod apply;
 mod link;
+mod peers;
 mod receive;
 mod send;
 mod trust;
@@ -21,7 +22,8 @@ use headwater_pubsub::wire::FullTrackName;
 
 use super::id::{Neighbour, NodeId};
 use super::logs::{self, Logs};
-use super::message::{Attributes, Beacon, Credential, Entry, Roles, Signature};
+use super::members::Members;
+use super::message::{Attributes, Beacon, Credential, Entry, PeerRecord, Roles, Signature};
 use super::routes::{self, Routes};
 use super::upstream::{self, At, Track, Upstreams, Why};
 use link::Link;
@@ -139,6 +141,10 @@ pub enum Input {
     },
     /// The keys know something new of a node's membership, or it ended.
     Standing { node: NodeId },
+    /// Peers that were known at an earlier boot.
+    Remember { records: Vec<PeerRecord> },
+    /// A node that was to be dialled is no neighbour: not reached, or ended.
+    DialFailed { node: NodeId },
     /// Only the time.
     Tick,
 }
@@ -189,6 +195,12 @@ pub enum Output {
     },
     /// The authority's word on a node was news, or its membership ended.
     Standing { node: NodeId },
+    /// Open a session with this node, at one of its addresses.
+    Dial { record: PeerRecord },
+    /// There are enough neighbours without this one.
+    Surplus { neighbour: Neighbour },
+    /// The peers to store for the next boot.
+    KeepPeers { records: Vec<PeerRecord> },
     /// The epoch to store, so that the next boot is above it.
     Epoch(u64),
 }
@@ -248,6 +260,9 @@ pub struct Overlay {
     announcers: BTreeMap<Entry, BTreeSet<NodeId>>,
     /// The newest beacon of each origin, this node's own included.
     beacons: BTreeMap<NodeId, Beacon>,
+    members: Members,
+    /// Where this node can be dialled, as URIs.
+    addresses: Vec<String>,
     outputs: VecDeque<Output>,
     now: Duration,
 }
@@ -264,6 +279,8 @@ impl Overlay {
                 Box::new(LogKeys(Arc::clone(&identity.keys))),
                 Box::new(LogKeys(Arc::clone(&identity.keys))),
             ),
+            members: Members::new(identity.node, 0),
+            addresses: Vec::new(),
             identity,
             announcers: BTreeMap::new(),
             upstreams: Upstreams::default(),
@@ -338,7 +355,10 @@ impl Overlay {
                 present,
             } => self.routes.child(now, neighbour, origin, present),
             Input::Standing { node } => self.standing(node, None),
+            Input::Remember { records } => self.remember(records),
+            Input::DialFailed { node } => self.members.failed(now, node),
             Input::Tick => {
+                self.tick_members();
                 self.routes.tick(now);
                 self.logs.tick(now);
                 self.upstreams.handle(now, upstream::Input::Tick);
@@ -360,6 +380,7 @@ impl Overlay {
             self.routes.deadline(),
             self.logs.deadline(),
             self.upstreams.deadline(),
+            Some(self.members.deadline()),
             links,
         ]
         .into_iter()
@@ -413,6 +434,7 @@ impl Overlay {
         self.links.insert(neighbour, link);
         self.routes.neighbour_up(self.now, neighbour, node, cost);
         self.logs.neighbour_up(self.now, neighbour);
+        self.members.up(self.now, neighbour, node);
         self.outputs.push_back(Output::Ready { neighbour });
     }
 
@@ -427,6 +449,7 @@ impl Overlay {
             .handle(self.now, upstream::Input::Down { neighbour });
         self.logs.neighbour_down(self.now, neighbour);
         self.routes.neighbour_down(self.now, neighbour);
+        self.members.down(self.now, neighbour);
     }
 
     fn suspect(&mut self, neighbour: Neighbour, suspect: bool) {

@@ -11,6 +11,7 @@ pub mod core;
 pub mod health;
 pub mod id;
 pub mod logs;
+pub mod members;
 pub mod message;
 pub mod metric;
 pub mod routes;

@@ -301,3 +301,62 @@ fn certificates_are_renewed_in_time_and_who_does_not_is_dropped() {
         assert!(expires(stray.path()) < calendar.wall().now());
     });
 }
+
+/// An address that nobody listens at.
+fn free_address() -> SocketAddr {
+    let socket = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    socket.local_addr().expect("bound")
+}
+
+/// A node that tells others where it listens.
+fn start_advertised(dir: &Path, peers: &[&Running]) -> Running {
+    let listen = free_address();
+    let config = Config {
+        listen,
+        advertise: vec![listen.to_string()],
+        threads: 1,
+        peers: peers
+            .iter()
+            .map(|peer| format!("moqt://{}", peer.address))
+            .collect(),
+        ..Config::default()
+    };
+    Running::start_at(dir, config, WallClock::system())
+}
+
+#[test]
+fn a_node_that_was_told_of_one_neighbour_survives_it() {
+    run(async {
+        let family = Family::new();
+        let (first, second) = (family.member(Rights::All), family.member(Rights::All));
+        let authority = start_advertised(family.dir.path(), &[]);
+        let other = start_advertised(first.path(), &[&authority]);
+        let newcomer = start(second.path(), &[&authority]);
+        let clock = Clock::new();
+        let mut drivers = JoinSet::new();
+        let publisher = other.dial("moqt", clock, &mut drivers).await;
+        let reader = newcomer.dial("moqt", clock, &mut drivers).await;
+        publish(&publisher, clock, &track(&["live", "before"])).await;
+        wait(&reader, &track(&["live", "before"]), true).await;
+        until("the newcomer keeps the other's address", || {
+            let peers = std::fs::read(second.path().join("mesh.peers")).unwrap_or_default();
+            let address = other.address.to_string();
+            peers
+                .windows(address.len())
+                .any(|part| part == address.as_bytes())
+        })
+        .await;
+
+        drop(authority);
+        let died = tokio::time::Instant::now();
+        publish(&publisher, clock, &track(&["live", "after"])).await;
+        wait(&reader, &track(&["live", "after"]), true).await;
+        assert!(died.elapsed() < Duration::from_secs(1), "{:?}", died.elapsed());
+
+        // At its next start it knows the other without being told.
+        drop(newcomer);
+        let newcomer = start(second.path(), &[]);
+        let reader = newcomer.dial("moqt", clock, &mut drivers).await;
+        wait(&reader, &track(&["live", "after"]), true).await;
+    });
+}

@@ -36,7 +36,11 @@ impl Running {
     /// With what a directory holds that outlives the node, under a calendar of the test's.
     pub(crate) fn start_at(state: &Path, config: Config, wall: WallClock) -> Self {
         let config = Config {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            listen: if config.listen.ip().is_loopback() {
+                config.listen
+            } else {
+                SocketAddr::from(([127, 0, 0, 1], 0))
+            },
             admin: None,
             state_dir: Some(state.to_owned()),
             ..config

@@ -171,6 +171,20 @@ impl Shared {
                 error!(%heard, %neighbour, "another node has this node's key: stop one of them");
                 self.metrics.mesh.misconduct(MisconductKind::ClonedKey);
             }
+            overlay::Output::Dial { record } => self.dial(state, record),
+            overlay::Output::Surplus { neighbour } => {
+                let id = session(neighbour);
+                debug!(session = id.0, "enough neighbours without it");
+                let handle = state.sessions.get(&id).map(|entry| entry.handle.clone());
+                self.link_down(state, id);
+                if let Some(handle) = handle {
+                    handle.close(SessionCode::NO_ERROR, "enough neighbours");
+                }
+            }
+            overlay::Output::KeepPeers { records } => {
+                // They are kept with the next change.
+                let _full = self.chores.try_send(Chore::Peers(records)).is_err();
+            }
             overlay::Output::Standing { node } => self.standing_changed(state, node),
             overlay::Output::Epoch(epoch) => {
                 // The next change of it is stored with the next chore.

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use super::super::state::Shared;
 use super::{AuthorityOffice, Mesh, parameters, reject};
+use crate::overlay::message::PeerRecord;
 
 /// Chores that may wait; a request beyond is refused, and the next epoch is written at the next change.
 const WAITING: usize = 16;
@@ -25,6 +26,8 @@ pub(crate) enum Chore {
     Petition(Box<Petition>),
     /// Keep the latest epoch.
     Epoch(u64),
+    /// Keep these peers.
+    Peers(Vec<PeerRecord>),
     /// Keep the revocations that are known now.
     Revocations,
 }
@@ -63,6 +66,12 @@ pub(in crate::node) async fn run(
                 let stored = shared.mesh.as_ref().map(|mesh| mesh.store_epoch(epoch));
                 if let Some(Err(error)) = stored {
                     warn!(%error, "the epoch was not stored");
+                }
+            }
+            Chore::Peers(records) => {
+                let kept = shared.mesh.as_ref().map(|mesh| mesh.keep_peers(&records));
+                if let Some(Err(error)) = kept {
+                    warn!(%error, "peers were not stored");
                 }
             }
             Chore::Revocations => {

@@ -11,6 +11,7 @@ pub(super) mod gossip;
 mod greet;
 mod keyring;
 mod parameters;
+mod peers;
 mod petition;
 pub(super) mod pulse;
 pub(super) mod renew;
@@ -18,6 +19,7 @@ pub(super) mod standing;
 mod start;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -31,11 +33,12 @@ use headwater_pubsub::wire::{FullTrackName, Location, Properties, TrackName, Tra
 use tokio::sync::Notify;
 use url::Url;
 
+use crate::config::Config;
 use crate::hub::{SessionId, TrackId};
 use crate::overlay::core::{self as overlay, Feed, Overlay};
 use crate::overlay::health::{Detector, Keeper};
 use crate::overlay::id::{Neighbour, NodeId};
-use crate::overlay::message::Roles;
+use crate::overlay::message::{PeerRecord, Roles};
 
 pub(crate) use apply::repin;
 pub(crate) use greet::{leaving, reject};
@@ -56,6 +59,8 @@ pub(crate) struct Mesh {
     pub(super) office: Option<AuthorityOffice>,
     /// Nodes to keep a session with.
     pub(super) peers: Vec<Url>,
+    /// Wakes the task that dials.
+    pub(super) dials_due: Notify,
     dir: StateDir,
 }
 
@@ -69,6 +74,8 @@ pub(crate) struct MeshState {
     pub(super) pulls: BTreeMap<TrackId, Pulled>,
     /// What subscriptions at neighbours are for, while they last.
     pub(super) feeds: HashMap<(TrackId, SessionId), Feed>,
+    /// Nodes to dial beside those that were named; there is room for a few.
+    pub(super) dials: VecDeque<PeerRecord>,
     /// Tracks of which only later locations are wanted, as their publisher is another one now.
     pub(super) floors: HashMap<TrackId, Location>,
 }
@@ -126,7 +133,7 @@ pub(super) struct Serving {
 
 impl MeshState {
     /// The overlay of a member whose time zero is `now`.
-    pub(super) fn new(mesh: &Mesh, epoch: u64, price: Duration, now: SystemTime) -> Self {
+    pub(super) fn new(mesh: &Mesh, epoch: u64, config: &Config, now: SystemTime) -> Self {
         let wall_ms = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
@@ -134,15 +141,22 @@ impl MeshState {
             node: node_id(mesh.membership().node()),
             epoch,
             roles: Roles::RELAY,
-            price: u32::try_from(price.as_micros()).unwrap_or(u32::MAX),
+            price: u32::try_from(config.price.as_micros()).unwrap_or(u32::MAX),
             keys: mesh.keyring.clone(),
             wall_ms,
         };
+        // Which neighbours are tried is a matter of chance; the standard library's hasher has it from the system.
+        let seed = RandomState::new().build_hasher().finish();
+        let addresses = config.advertise.iter().map(|address| format!("moqt://{address}"));
+        let overlay = Overlay::new(identity, crate::overlay::routes::Config::default());
         Self {
-            overlay: Overlay::new(identity, crate::overlay::routes::Config::default()),
-            inputs: VecDeque::new(),
+            overlay: overlay.seeking(seed, addresses.collect()),
+            inputs: VecDeque::from([overlay::Input::Remember {
+                records: mesh.kept_peers(),
+            }]),
             pulls: BTreeMap::new(),
             feeds: HashMap::new(),
+            dials: VecDeque::new(),
             floors: HashMap::new(),
         }
     }

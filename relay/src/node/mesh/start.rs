@@ -140,6 +140,7 @@ impl Mesh {
             keyring: Arc::new(keyring),
             office,
             peers,
+            dials_due: tokio::sync::Notify::new(),
             dir: dir.clone(),
         }))
     }

@@ -16,6 +16,8 @@ impl Overlay {
                 self.pulled(output);
             } else if let Some(output) = self.logs.poll() {
                 self.logged(output);
+            } else if let Some(output) = self.members.poll() {
+                self.membered(output);
             } else {
                 return;
             }
@@ -219,10 +221,7 @@ impl Overlay {
             self.logs
                 .head(self.identity.node)
                 .unwrap_or((self.identity.epoch, 0, Hash([0; 32])));
-        let time_ms = self
-            .identity
-            .wall_ms
-            .saturating_add(u64::try_from(self.now.as_millis()).unwrap_or(u64::MAX));
+        let time_ms = self.wall_ms();
         let mut beacon = Beacon {
             origin: self.identity.node,
             seq: self.routes.own_seq(),

@@ -77,6 +77,7 @@ impl Overlay {
             Record::LogPush(push) => self.logs.push(now, neighbour, push),
             Record::LogPull(pull) => self.logs.pull(now, neighbour, pull),
             Record::LogPrune(origin) => self.logs.prune(now, neighbour, origin),
+            Record::Peers(records) => return self.peers(neighbour, records),
             Record::Credential(credential) => return self.credential(neighbour, &credential),
             Record::LogGraft(origin) => self.logs.graft(now, neighbour, origin),
             _ => {}

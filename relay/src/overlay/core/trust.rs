@@ -27,6 +27,7 @@ impl Overlay {
         }
         if !self.identity.keys.is_member(node) {
             self.routes.bar(self.now, node);
+            self.members.expelled(node);
             self.beacons.remove(&node);
         }
         self.logs.rights_changed(self.now, node);
