@@ -234,6 +234,7 @@ impl Cursor {
                 }
                 progress.bytes += entry.head.put(entry.id, stream.shape, object, scratch, out);
                 progress.sent.objects += 1;
+                progress.sent.waited = Some(terms.now.saturating_sub(object.arrived));
                 stream.shape.last = Some(entry.id);
             }
             self.passed += entry.head.len() as u64;

@@ -39,6 +39,10 @@ pub struct Sent {
     pub objects: u64,
     /// Bytes of their payload.
     pub bytes: u64,
+    /// Streams that were reset because a delivery timeout had passed.
+    pub timed_out: u64,
+    /// How long the last object begun had been here.
+    pub waited: Option<Time>,
 }
 
 /// A stream of one subscription. Never used twice.

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     fanout::Sent,
     session::{Config, Event, Limits, RequestKey, Session, Side, Time, Transmit},
-    wire::{EncodeError, SessionCode, StreamCode, control::Setup, data::padding_datagram},
+    wire::{EncodeError, PublishDoneCode, SessionCode, StreamCode, control::Setup, data::padding_datagram},
 };
 
 /// Most bytes that may wait for one request stream. A peer that does not read its answers loses the request.
@@ -50,6 +50,13 @@ pub trait Handler: Send + Sync + 'static {
 pub enum DataEvent {
     /// A subscription that we serve has ended by itself (range over, too far behind, track ended). PUBLISH_DONE was sent.
     SubscriptionEnded {
+        /// The subscription.
+        key: RequestKey,
+        /// Why, as PUBLISH_DONE said.
+        code: PublishDoneCode,
+    },
+    /// A subscription that we serve has begun to send its first object.
+    FirstObject {
         /// The subscription.
         key: RequestKey,
     },
@@ -132,6 +139,9 @@ pub(crate) struct Shared {
 pub(crate) struct Traffic {
     objects: AtomicU64,
     bytes: AtomicU64,
+    timed_out: AtomicU64,
+    /// How long the last object begun had been here, in nanoseconds and one more; 0: taken already.
+    waited: AtomicU64,
 }
 
 impl Traffic {
@@ -143,6 +153,11 @@ impl Traffic {
     pub(crate) fn count(&self, sent: Sent) {
         if sent != Sent::default() {
             self.add(sent.objects, sent.bytes);
+            self.timed_out.fetch_add(sent.timed_out, Ordering::Relaxed);
+            if let Some(waited) = sent.waited {
+                let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX - 1);
+                self.waited.store(nanos.saturating_add(1), Ordering::Relaxed);
+            }
         }
     }
 
@@ -565,6 +580,17 @@ impl SessionHandle {
     /// Objects sent on this session.
     pub fn sent(&self) -> Volume {
         self.shared.sent.read()
+    }
+
+    /// Streams that were reset on this session because a delivery timeout had passed.
+    pub fn timed_out(&self) -> u64 {
+        self.shared.sent.timed_out.load(Ordering::Relaxed)
+    }
+
+    /// How long the last object that a subscription began to send had been here, once: a sample of the delay of this hop.
+    pub fn take_hop_delay(&self) -> Option<Time> {
+        let waited = self.shared.sent.waited.swap(0, Ordering::Relaxed);
+        waited.checked_sub(1).map(Time::from_nanos)
     }
 
     /// What the transport knows of its path.

@@ -75,9 +75,9 @@ labels! {
         DeliveryTimeout = "delivery_timeout",
         /// The subscriber fell behind by more than the limit.
         TooFarBehind = "too_far_behind",
-        /// The cache needed the room before everybody had read it.
+        /// It left the cache: for want of room, or with age.
         CacheBudget = "cache_budget",
-        /// The source ended it early and there was no other copy.
+        /// An object of it was cut by its source, and there was no other copy.
         SourceReset = "source_reset",
     }
 }
@@ -93,16 +93,10 @@ labels! {
         HandshakesPerSecond = "handshakes_per_second",
         /// A handshake that took too long.
         HandshakeTimeout = "handshake_timeout",
-        /// Bytes kept before SETUP or for unknown aliases.
-        PendingBytes = "pending_bytes",
-        /// Datagrams waiting to be sent.
-        DatagramBytes = "datagram_bytes",
         /// Requests of one session.
         Requests = "requests",
         /// Payload that a subscription is behind.
         LagBytes = "lag_bytes",
-        /// Waiting time for a publisher.
-        Rendezvous = "rendezvous",
         /// TCP connections to the page.
         WebConnections = "web_connections",
         /// TCP connections to the operator's interface.

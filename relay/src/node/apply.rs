@@ -20,6 +20,7 @@ use super::{
     events::take_in,
     state::{Opened, ServedFetch, Session, Shared, State},
 };
+use crate::admin::LimitName;
 use crate::hub::{Input, Outgoing, Output, RequestRef, ServedRange, SessionId, Tag, TrackId};
 
 /// Subscriber priority when none is given (draft section "SUBSCRIBER PRIORITY Parameter").
@@ -161,6 +162,9 @@ impl Shared {
             }),
             Output::Reject { request, error } => {
                 self.metrics.request_error(error.code.into());
+                if error.code == RequestErrorCode::EXCESSIVE_LOAD {
+                    self.metrics.limit_hit(LimitName::Requests);
+                }
                 with(state, request, |entry, key, _| {
                     reject(entry, key, error);
                     None

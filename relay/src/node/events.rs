@@ -12,6 +12,7 @@ use tracing::{debug, info};
 
 use super::mesh::{self, Asked};
 use super::state::{Offer, Prefix, Session, SessionHandler, Shared, State};
+use crate::admin::{DropReason, LimitName};
 use crate::hub::{self, Answer, FillOutcome, Input, Origin, RequestRef};
 
 /// Longest part of a peer's implementation name that is shown.
@@ -110,6 +111,9 @@ impl SessionHandler {
             return;
         };
         entry.peers.insert(hub_key, key);
+        if matches!(request, IncomingRequest::Subscribe { .. }) {
+            entry.asked.insert(key, self.node.clock.now());
+        }
         if super::admission::shows_token(&self.node.config, tokens) {
             // A token on a request speaks for the session from here on.
             let (identity, rights) = self.trust.admit(&self.node.config, tokens);
@@ -271,7 +275,19 @@ impl SessionHandler {
 
     pub(crate) fn on_data(&self, state: &mut State, handle: &SessionHandle, event: DataEvent) {
         let input = match event {
-            DataEvent::SubscriptionEnded { key } => {
+            DataEvent::FirstObject { key } => {
+                let entry = state.sessions.get_mut(&self.id);
+                if let Some(asked) = entry.and_then(|entry| entry.asked.remove(&key)) {
+                    let waited = self.node.clock.now().saturating_sub(asked);
+                    self.node.metrics.join.observe(waited.as_secs_f64());
+                }
+                return;
+            }
+            DataEvent::SubscriptionEnded { key, code } => {
+                if code == PublishDoneCode::TOO_FAR_BEHIND {
+                    self.node.metrics.limit_hit(LimitName::LagBytes);
+                    self.node.metrics.groups_dropped(DropReason::TooFarBehind, 1);
+                }
                 let Some(request) = self.reference(state, key) else {
                     return;
                 };

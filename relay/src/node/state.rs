@@ -22,7 +22,11 @@ use crate::{
     status::Phase,
 };
 
-use super::{listen::Occupancy, mesh, tally::Tally};
+use super::{
+    listen::Occupancy,
+    mesh,
+    tally::{Tally, TrackTally},
+};
 
 /// How much longer than its drain the node tells peers that it will wait.
 const CLOSING: std::time::Duration = std::time::Duration::from_secs(1);
@@ -64,6 +68,8 @@ pub(crate) struct State {
     pub(crate) next_session: u64,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) tracks: HashMap<TrackId, Arc<Track>>,
+    /// What the metrics have of each track's losses.
+    pub(crate) track_tallies: HashMap<TrackId, TrackTally>,
     /// Tracks whose largest group the hub wants to know, and what it was told.
     pub(crate) watched: BTreeMap<TrackId, Option<u64>>,
     /// The overlay, if the node is in a mesh.
@@ -94,6 +100,8 @@ pub(crate) struct Session {
     pub(crate) wake: Arc<tokio::sync::Notify>,
     /// What makes it a neighbour's, if it declared that it may be one.
     pub(crate) link: Option<Box<mesh::Link>>,
+    /// When SUBSCRIBEs came that have had no object yet.
+    pub(crate) asked: HashMap<session::RequestKey, std::time::Duration>,
     /// Upstream subscriptions that PUBLISH_DONE has ended, while their last streams come in.
     pub(crate) ended: HashMap<session::RequestKey, PublishDone>,
 }
@@ -164,6 +172,7 @@ impl Session {
             offers: HashMap::new(),
             prefixes: HashMap::new(),
             ended: HashMap::new(),
+            asked: HashMap::new(),
             wake: Arc::default(),
             link: None,
         }
@@ -225,6 +234,7 @@ impl Session {
         self.offers.remove(&key);
         self.prefixes.remove(&key);
         self.ended.remove(&key);
+        self.asked.remove(&key);
     }
 }
 
@@ -264,6 +274,7 @@ impl Shared {
                 next_session: 1,
                 sessions: BTreeMap::new(),
                 tracks: HashMap::new(),
+                track_tallies: HashMap::new(),
                 watched: BTreeMap::new(),
                 mesh: mesh_state,
                 inputs: VecDeque::new(),

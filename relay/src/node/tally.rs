@@ -7,7 +7,7 @@ use headwater_pubsub::{net::Volume, session::Transport as SessionTransport};
 
 use super::state::{Session, Shared, State};
 use crate::{
-    admin::{Flow, Role},
+    admin::{DropReason, Flow, Role},
     status::{self, Transport},
 };
 
@@ -16,6 +16,14 @@ use crate::{
 pub(crate) struct Tally {
     received: Volume,
     sent: Volume,
+    timed_out: u64,
+}
+
+/// The part of a track's losses that the metrics have.
+#[derive(Debug, Default)]
+pub(crate) struct TrackTally {
+    evicted_groups: u64,
+    cut_objects: u64,
 }
 
 /// Add to `flow` what `now` has more than `before`.
@@ -42,6 +50,20 @@ impl Shared {
         for session in state.sessions.values_mut() {
             self.tally_session(session);
         }
+        let State {
+            tracks,
+            track_tallies,
+            ..
+        } = &mut *state;
+        track_tallies.retain(|id, _| tracks.contains_key(id));
+        for (&id, track) in tracks.iter() {
+            let (stats, before) = (track.stats(), track_tallies.entry(id).or_default());
+            let evicted = stats.evicted_groups.saturating_sub(before.evicted_groups);
+            let cut = stats.cut_objects.saturating_sub(before.cut_objects);
+            (before.evicted_groups, before.cut_objects) = (stats.evicted_groups, stats.cut_objects);
+            self.metrics.groups_dropped(DropReason::CacheBudget, evicted);
+            self.metrics.groups_dropped(DropReason::SourceReset, cut);
+        }
         let (subscribers, sources) = subscriptions(&state);
         drop(state);
         self.metrics.downstream_subscriptions.set(subscribers);
@@ -55,6 +77,13 @@ impl Shared {
         let (received, sent) = (session.handle.received(), session.handle.sent());
         advance(&self.metrics.received, &mut session.tally.received, received);
         advance(&self.metrics.sent, &mut session.tally.sent, sent);
+        let timed_out = session.handle.timed_out();
+        let news = timed_out.saturating_sub(session.tally.timed_out);
+        session.tally.timed_out = timed_out;
+        self.metrics.groups_dropped(DropReason::DeliveryTimeout, news);
+        if let Some(delay) = session.handle.take_hop_delay() {
+            self.metrics.hop_delay.observe(delay.as_secs_f64());
+        }
     }
 
     /// A session has come.

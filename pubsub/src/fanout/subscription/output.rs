@@ -24,6 +24,7 @@ impl Subscription {
             });
         let (stream, code) = next?;
         self.any_reset = true;
+        self.sent.timed_out += u64::from(code == StreamCode::DELIVERY_TIMEOUT);
         Some(Transmit::Reset { stream, code })
     }
 
@@ -98,6 +99,7 @@ impl Subscription {
         let publisher_priority = cursor.priority;
         self.sent.objects += progress.sent.objects;
         self.sent.bytes += progress.sent.bytes;
+        self.sent.waited = progress.sent.waited.or(self.sent.waited);
         let wrote = progress.opened || progress.bytes > 0;
         match progress.stop {
             Stop::Budget => {}

@@ -78,7 +78,9 @@ impl Handler for Inner {
 
     fn data(&self, session: &SessionHandle, event: DataEvent) {
         match event {
-            DataEvent::SubscriptionEnded { key } => {
+            // Of use to relays, which answer for how long a join takes.
+            DataEvent::FirstObject { .. } => {}
+            DataEvent::SubscriptionEnded { key, .. } => {
                 self.state().serving.remove(&key);
                 self.end_request(key, RequestEnd::Finished);
             }

@@ -71,6 +71,8 @@ struct Item {
     done: Option<PublishDone>,
     /// It was refused a stream and must be asked again when there is one.
     starved: bool,
+    /// A subscription has sent something.
+    begun: bool,
 }
 
 impl Item {
@@ -80,6 +82,7 @@ impl Item {
             ready,
             done: None,
             starved: false,
+            begun: false,
         }
     }
 
@@ -337,7 +340,14 @@ impl Egress {
         };
         subscription.set_stream_credit(credit);
         let next = subscription.poll(self.handle.now(), WRITE_BUDGET, chunks);
-        self.handle.shared.sent.count(subscription.take_sent());
+        let sent = subscription.take_sent();
+        self.handle.shared.sent.count(sent);
+        if sent.objects > 0 && !std::mem::replace(&mut item.begun, true) {
+            self.handler.data(&self.handle, DataEvent::FirstObject { key });
+        }
+        let Body::Subscription(subscription) = &mut item.body else {
+            return Step::wait();
+        };
         match next {
             None => Step::wait(),
             Some(Transmit::Datagram) => {
@@ -502,12 +512,13 @@ impl Egress {
     }
 
     fn subscription_over(&self, key: RequestKey, done: PublishDone) {
+        let code = done.code;
         self.handle.act(|session, _| {
             // The peer may have cancelled at the same moment; then there is nobody to tell.
             let _cancelled = session.publish_done(key, done).is_err();
         });
         self.handler
-            .data(&self.handle, DataEvent::SubscriptionEnded { key });
+            .data(&self.handle, DataEvent::SubscriptionEnded { key, code });
     }
 
     /// Whatever waited for a moment that has come is to be asked.
