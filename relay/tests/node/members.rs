@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::running::Running;
 
 /// Far beyond what anything here takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 const DAY: Duration = Duration::from_secs(24 * 3600);

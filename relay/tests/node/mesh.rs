@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::running::Running;
 
 /// Far beyond what anything here takes.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes members.
 struct Mesh {
