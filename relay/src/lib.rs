@@ -2,8 +2,9 @@
 //!
 //! [`hub`] decides: who is asked for a track, who is served, refused or made to wait. It is a state machine without clock or
 //! sockets, and compiles without the feature `net`. `node` does: it accepts sessions, carries out what the hub wants, keeps
-//! certificates fresh and tells the time. Objects go from a publisher's session into their track and from there to every
-//! subscriber's session ([`headwater_pubsub::track`], [`headwater_pubsub::fanout`]); hub and node never see them.
+//! certificates fresh and tells the time. In a mesh of nodes [`overlay`] says which neighbour a track is pulled from; it stands
+//! beside the hub and knows names only. Objects go from a publisher's session into their track and from there to every
+//! subscriber's session ([`headwater_pubsub::track`], [`headwater_pubsub::fanout`]); hub, overlay and node never see them.
 //!
 //! | task | how many | queue into it, bound, policy |
 //! | --- | --- | --- |
@@ -14,6 +15,10 @@
 //! | uni in | one per data stream of the peer | none: the peer is held back by flow control |
 //! | accept loop | one per network thread | handshakes; beyond a rate newcomers prove their address |
 //! | timer, renewal, page, operator's interface | one each | none |
+//! | gossip, in a mesh | one per neighbour | what it reads: 128 KiB, then the neighbour is held back; what it writes: sets of what has changed, encoded when the stream takes bytes |
+//! | pulse, in a mesh | one | none: it samples links and media every 20 ms |
+//! | dial, in a mesh | one per node to keep a session with | none |
+//! | chores, in a mesh | one | work on files, 16; beyond, a request is refused |
 //!
 //! ```no_run
 //! use headwater_relay::{

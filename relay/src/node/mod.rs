@@ -6,10 +6,11 @@
 //!  │   └─ session    one driver each, on the thread that accepted it, until it ends
 //!  ├─ timer (1)      the hub's deadlines, tracks' deadlines
 //!  ├─ renewal (1)    certificates, made here or read from files again
+//!  ├─ pulse, dial, chores   in a mesh: links and media watched, sessions kept, files touched
 //!  ├─ web (1)        TCP on the same port;  admin (1)  the operator's interface
 //! ```
 //! The only state that threads share is one table of sessions and tracks behind a lock that is held for a control message at
-//! a time; objects go from the publisher's session to the subscribers' through their track alone.
+//! a time, the mesh's overlay with it; objects go from the publisher's session to the subscribers' through their track alone.
 
 mod admission;
 mod apply;
