@@ -36,7 +36,7 @@ pub enum RevokeError {
 }
 
 impl Authority {
-    /// Makes an authority that is kept nowhere, for tests.
+    /// Makes an authority that is kept nowhere, for a mesh that ends with the process.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl Authority {
         if ledger.grant(&certificate, None, now).is_ok() {
             ledger.store(dir)?;
         }
-        let membership = Membership::of_authority(identity, certificate);
+        let membership = Membership::without_office(identity, certificate);
         membership.store(dir)?;
         Ok(membership)
     }
@@ -108,6 +108,20 @@ impl Authority {
     /// A certificate for `node`, valid from a day ago for 30 days from `now`.
     pub fn certify(&self, node: NodeId, rights: Rights, now: SystemTime) -> NodeCertificate {
         NodeCertificate::issue(self, node, rights, now)
+    }
+
+    /// Makes the node of this state directory a member without an invite, for whoever holds both: several nodes in one
+    /// process. It knows no office where its certificate is renewed, and this authority's ledger does not list it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::OtherMesh`] if the node is a member elsewhere, [`StoreError`] if the files cannot be used.
+    pub fn enlist(&self, dir: &StateDir, rights: Rights, now: SystemTime) -> Result<Membership, StoreError> {
+        let identity = NodeIdentity::load_or_create(dir)?;
+        let certificate = self.certify(identity.id(), rights, now);
+        let membership = Membership::without_office(identity, certificate);
+        membership.join_state(dir)?;
+        Ok(membership)
     }
 
     /// An invite. Nothing needs to be stored until it is used.

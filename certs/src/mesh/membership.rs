@@ -26,7 +26,7 @@ const AWAY: u8 = 1;
 pub struct Membership {
     identity: Arc<NodeIdentity>,
     certificate: NodeCertificate,
-    /// `None` at the authority's own node.
+    /// `None` at the authority's own node and at those that it enlisted.
     office: Option<Office>,
 }
 
@@ -72,7 +72,7 @@ impl Membership {
         }
     }
 
-    pub(super) fn of_authority(identity: NodeIdentity, certificate: NodeCertificate) -> Self {
+    pub(super) fn without_office(identity: NodeIdentity, certificate: NodeCertificate) -> Self {
         Self {
             identity: Arc::new(identity),
             certificate,
@@ -148,7 +148,8 @@ impl Membership {
         self.certificate.validity().not_after
     }
 
-    /// Where it is renewed; `None` at the authority's own node, which calls [`Authority::create`](super::Authority::create).
+    /// Where it is renewed; `None` at the authority's own node, which calls [`Authority::create`](super::Authority::create), and
+    /// at one that was [enlisted](super::Authority::enlist).
     pub const fn office(&self) -> Option<&Office> {
         self.office.as_ref()
     }

@@ -52,6 +52,19 @@ fn the_authority_renews_its_own_certificate_even_after_its_end() {
 }
 
 #[test]
+fn an_enlisted_node_is_a_member_without_an_office() {
+    let (disk, other) = (disk(), Authority::generate().unwrap());
+    let authority = Authority::generate().unwrap();
+    let member = authority.enlist(&disk.dir, Rights::All, now()).unwrap();
+    let kept = Membership::from_state(&disk.dir).unwrap().unwrap();
+    assert_eq!((kept.mesh(), kept.office()), (authority.mesh(), None));
+    assert_eq!(kept.certificate(), member.certificate());
+    assert!(member.certificate().verify(authority.mesh(), now()).is_ok());
+    let elsewhere = other.enlist(&disk.dir, Rights::All, now());
+    assert!(matches!(elsewhere, Err(StoreError::OtherMesh { mesh }) if mesh == authority.mesh()));
+}
+
+#[test]
 fn a_crash_while_a_mesh_is_made_is_made_up_for() {
     let disk = disk();
     let (authority, member) = Authority::create(&disk.dir, now()).unwrap();
