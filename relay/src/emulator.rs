@@ -39,6 +39,8 @@ struct Conditions {
     cut: AtomicBool,
     /// Of the generator that picks lost datagrams.
     seed: AtomicU64,
+    /// Bytes, both ways.
+    carried: AtomicU64,
 }
 
 impl Weather {
@@ -49,6 +51,7 @@ impl Weather {
             loss: AtomicU32::new(0),
             cut: AtomicBool::new(false),
             seed: AtomicU64::new(seed),
+            carried: AtomicU64::new(0),
         }));
         weather.set_delay(delay);
         weather
@@ -68,6 +71,11 @@ impl Weather {
     /// Falls silent, or speaks again.
     pub fn cut(&self, cut: bool) {
         self.0.cut.store(cut, Ordering::Relaxed);
+    }
+
+    /// Bytes of the datagrams carried so far, both ways, those lost not counted.
+    pub fn carried(&self) -> u64 {
+        self.0.carried.load(Ordering::Relaxed)
     }
 
     fn delay(&self) -> Duration {
@@ -205,6 +213,8 @@ struct Parcel {
 
 impl Parcel {
     fn new(datagram: &[u8], weather: &Weather) -> Self {
+        let bytes = u64::try_from(datagram.len()).unwrap_or(u64::MAX);
+        weather.0.carried.fetch_add(bytes, Ordering::Relaxed);
         Self {
             due: Instant::now() + weather.delay(),
             datagram: Bytes::copy_from_slice(datagram),
