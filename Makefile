@@ -25,7 +25,7 @@ export HARNESS_PEERS := $(PEERS)/bin
 .PHONY: help demo test check interop fuzz sim sim-quick
 
 help:
-	@echo 'make demo     a relay, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
+	@echo 'make demo     three relays in a mesh, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
 	@echo 'make test     unit, property, conformance and end to end tests'
 	@echo 'make check    fmt, clippy, docs, licences and bans, the core without tokio'
 	@echo 'make interop  independent implementations against ours, as a table'

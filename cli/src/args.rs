@@ -44,7 +44,7 @@ pub enum Command {
     Subscribe(SubscribeArgs),
     /// List namespaces as they come and go
     List(ListArgs),
-    /// Show relay, publisher and subscriber at work in one process
+    /// Show relays, a publisher and a subscriber at work in one process
     Demo(DemoArgs),
     /// Show or make the relay's key and certificates
     Cert(CertArgs),
@@ -245,18 +245,31 @@ pub struct ListArgs {
 }
 
 /// Flags of `moq demo`.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "\
+The relays stand in a line of links with a delay, the publisher at the first, the subscriber at the last; longer links around
+each of them are there for the day it falls silent. \"gap\" is the longest pause between two objects above their distance when sent.
+  moq demo --relays 5 --kill --seconds 15")]
 pub struct DemoArgs {
-    /// End after so many seconds with a summary; exit code 0 only if media arrived without a gap
+    /// How many relays, in one mesh made for the occasion
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub relays: u8,
+    /// Delay of the links between relays, one way, up to 1s
+    #[arg(long, value_name = "TIME", default_value = "20ms")]
+    pub delay: String,
+    /// After 5 seconds, let a relay in the middle of the way fall silent; needs 3 relays
+    #[arg(long)]
+    pub kill: bool,
+    /// End after so many seconds with a summary; exit code 0 only if all media arrived, and once
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: Option<u64>,
     /// One JSON object a line on stdout
     #[arg(long)]
     pub json: bool,
-    /// Address and port of the relay; without it, 127.0.0.1:4443 or any free port
+    /// Address and port of the first relay; without it, 127.0.0.1:4443 or any free port
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// Directory of the relay's key and certificates
+    /// With --relays 1: directory of the relay's key and certificates; several relays keep theirs until the demo ends
     #[arg(long, value_name = "DIR", env = "HEADWATER_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
 }
@@ -370,6 +383,7 @@ mod tests {
             "moq subscribe moqt://localhost/room --track chat --json --start 3 --end 5:7",
             "moq list moqt://localhost --json",
             "moq demo --seconds 5 --json -v",
+            "moq demo --relays 5 --kill --delay 50ms",
             "moq cert",
             "moq cert new --state-dir state",
             "moq mesh create --state-dir state",
@@ -392,6 +406,7 @@ mod tests {
             "moq subscribe moqt://localhost/room --insecure --ca x.pem",
             "moq subscribe moqt://localhost/room --fingerprint 12",
             "moq demo --seconds 0",
+            "moq demo --relays 0",
             "moq mesh",
             "moq mesh invite",
             "moq mesh invite --address relay.example",

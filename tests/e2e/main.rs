@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod conformance;
+mod demo;
 mod faults;
 mod http;
 mod interrupt;

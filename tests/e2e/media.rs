@@ -176,13 +176,3 @@ fn a_pipe_of_h264_and_aac_reaches_early_and_late_subscribers() -> Result<()> {
 fn a_pipe_of_vp9_and_opus_reaches_early_and_late_subscribers() -> Result<()> {
     pipe_to_two_subscribers(&VP9_OPUS)
 }
-
-#[test]
-fn the_demo_sees_its_own_media_without_a_gap() -> Result<()> {
-    let home = Home::new()?;
-    let (code, lines) = home
-        .moq(["demo", "--seconds", "4", "--json", "--listen", "127.0.0.1:0"])
-        .finish()?;
-    assert_eq!(code, 0, "{}", lines.join("\n"));
-    Ok(())
-}

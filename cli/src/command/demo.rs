@@ -1,23 +1,22 @@
-//! `moq demo`: relay, publisher and subscriber in one process, over real QUIC, with a look at what arrives.
+//! `moq demo`: relays, publisher and subscriber in one process, over real QUIC, with a look at what arrives.
 
 mod ledger;
+mod relays;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use headwater_certs::ClientTrust;
 use headwater_pubsub::net::Clock;
-use headwater_relay::config::Config;
-use headwater_relay::node::{Node, Shutdown};
+use headwater_relay::config::parse_duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::ledger::Ledger;
+use self::relays::{Place, Plan, Relays};
 use super::publish::{Pacer, serve};
-use super::{relay, unix_ms};
+use super::unix_ms;
 use crate::args::DemoArgs;
 use crate::broadcast::Broadcast;
 use crate::exit::{Exit, Failure};
@@ -34,73 +33,90 @@ use crate::target::Target;
 const CLIP: &[u8] = include_bytes!("../../assets/demo.mp4");
 /// Namespace of the demo.
 const NAMESPACE: &str = "demo";
-/// Where the relay listens if the port is free.
-const USUAL_PORT: u16 = 4443;
+/// When `--kill` strikes.
+const KILL_AFTER: u64 = 5;
+/// What is to be seen after that.
+const AFTERMATH: u64 = 2;
+/// Fewest relays of which one is between the others.
+const LEAST_FOR_KILL: u8 = 3;
+/// Longest delay of a link.
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
 type Shared = Arc<Mutex<Ledger>>;
 
 pub(super) async fn run(args: &DemoArgs, console: Arc<Console>) -> Result<Exit, Failure> {
+    let plan = plan(args)?;
     let mut tasks = JoinSet::new();
     let signals = Signals::listen(&mut tasks)?;
-    let node = bind(args).await?;
-    let address = node.local_addr();
-    let trust = node
-        .fingerprint()
-        .map_or(ClientTrust::Insecure, |key| ClientTrust::Pin(vec![key]));
-    let ended = CancellationToken::new();
-    let shutdown = Shutdown {
-        drain: CancellationToken::new(),
-        abort: ended.clone(),
+    let mut relays = Relays::start(&plan).await?;
+    let (Some(first), Some(last)) = (relays.first(), relays.last()) else {
+        return Err(Failure::say(Exit::Usage, "--relays: at least one"));
     };
-    let relay = node.run(shutdown);
-    let show = async {
-        let clock = Clock::new();
-        let target = Target::parse(&format!("moqt://{address}/{NAMESPACE}"), None)
+    greet(args, &plan, [first, last], &console);
+    let clock = Clock::new();
+    let link = |place: Place| {
+        let target = Target::parse(&format!("moqt://{}/{NAMESPACE}", place.address), None)
             .map_err(|error| Failure::new(Exit::Failure, error))?;
-        let link = || Link::with(target.clone(), &trust, None, clock);
-        console.note(format!("relay on {address}"));
-        console.note(format!(
-            "watch: moq subscribe moqt://localhost:{}/{NAMESPACE} | ffplay -",
-            address.port()
-        ));
-        console.note(format!("page:  http://localhost:{}/", address.port()));
-        let stage = Stage {
-            args,
-            console: &console,
-            signals: &signals,
-            ledger: Shared::default(),
-            clock,
-        };
-        let done = stage.play(link()?, Arc::new(link()?)).await;
-        ended.cancel();
-        done
+        Link::with(target, &place.trust(), None, clock)
     };
-    let ((), done) = tokio::join!(relay, show);
+    let stage = Stage {
+        args,
+        console: &console,
+        signals: &signals,
+        ledger: Shared::default(),
+        clock,
+    };
+    let done = stage.play(link(first)?, Arc::new(link(last)?), &mut relays).await;
+    relays.stop().await;
     done
 }
 
-/// A relay for this machine only, on the usual port if nobody has it.
-async fn bind(args: &DemoArgs) -> Result<Node, Failure> {
-    let config = |listen| Config {
-        listen,
-        admin: None,
-        threads: 1,
-        public_overlay: true,
-        state_dir: args.state_dir.clone(),
-        ..Config::default()
+/// What the flags mean together.
+fn plan(args: &DemoArgs) -> Result<Plan, Failure> {
+    let usage = |text: String| Err(Failure::say(Exit::Usage, text));
+    let delay = match parse_duration(&args.delay) {
+        Ok(delay) if delay <= MAX_DELAY => delay,
+        Ok(_) => return usage(format!("--delay {}: at most 1s", args.delay)),
+        Err(error) => return usage(format!("--delay: {error}")),
     };
-    let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let wanted = config(args.listen.unwrap_or_else(|| here(USUAL_PORT)));
-    match Node::bind(wanted.clone()).await {
-        Ok(node) => Ok(node),
-        Err(_busy) if args.listen.is_none() => {
-            let any = config(here(0));
-            Node::bind(any.clone())
-                .await
-                .map_err(|error| relay::start_failed(error, &any))
-        }
-        Err(error) => Err(relay::start_failed(error, &wanted)),
+    if args.kill && args.relays < LEAST_FOR_KILL {
+        return usage(format!(
+            "--kill needs at least {LEAST_FOR_KILL} relays: one between the others"
+        ));
     }
+    let least = KILL_AFTER + AFTERMATH;
+    if args.kill && args.seconds.is_some_and(|seconds| seconds < least) {
+        return usage(format!(
+            "--kill strikes after {KILL_AFTER} s: give --seconds {least} or more"
+        ));
+    }
+    Ok(Plan {
+        relays: usize::from(args.relays),
+        delay,
+        listen: args.listen,
+        state_dir: args.state_dir.clone(),
+    })
+}
+
+/// What runs, and how to look at it.
+fn greet(args: &DemoArgs, plan: &Plan, [first, last]: [Place; 2], console: &Console) {
+    // Clients find the key of a single relay in its state directory.
+    let pin = if plan.relays == 1 {
+        console.note(format!("relay on {}", first.address));
+        None
+    } else {
+        console.note(format!(
+            "{} relays in a line, {} apart, from {} to {}",
+            plan.relays, args.delay, first.address, last.address
+        ));
+        last.fingerprint
+    };
+    let pin = pin.map(|key| format!("--fingerprint {key} ")).unwrap_or_default();
+    let port = last.address.port();
+    console.note(format!(
+        "watch: moq subscribe {pin}moqt://localhost:{port}/{NAMESPACE} | ffplay -"
+    ));
+    console.note(format!("page:  http://localhost:{}/", first.address.port()));
 }
 
 /// Publisher and subscriber, and what is between them.
@@ -113,7 +129,12 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    async fn play(&self, upstream: Link, downstream: Arc<Link>) -> Result<Exit, Failure> {
+    async fn play(
+        &self,
+        upstream: Link,
+        downstream: Arc<Link>,
+        relays: &mut Relays,
+    ) -> Result<Exit, Failure> {
         let mut reading = JoinSet::new();
         let broken = |error| Failure::new(Exit::Failure, error).context("the demo's own clip");
         let mut source = Source::repeat_bytes(CLIP, &mut reading).map_err(broken)?;
@@ -142,7 +163,7 @@ impl Stage<'_> {
         let done = tokio::select! {
             Err(failure) = serving => Err(failure),
             Err(failure) = publishing => Err(failure),
-            done = self.watch(&mut events) => done,
+            done = self.watch(&mut events, relays) => done,
         };
         feeds.shutdown().await;
         keeper.close().await;
@@ -183,7 +204,11 @@ impl Stage<'_> {
     }
 
     /// Counts what arrives and reports once a second, until the time is over.
-    async fn watch(&self, events: &mut mpsc::Receiver<(usize, Event)>) -> Result<Exit, Failure> {
+    async fn watch(
+        &self,
+        events: &mut mpsc::Receiver<(usize, Event)>,
+        relays: &mut Relays,
+    ) -> Result<Exit, Failure> {
         let mut data = Data::stdout();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -193,10 +218,13 @@ impl Stage<'_> {
             tokio::select! {
                 _ = tick.tick() => {
                     seconds += 1;
-                    let second = self.ledger().second();
-                    self.say(&mut data, &second.line(seconds), &second.json("second", seconds)).await?;
+                    relays.look();
+                    self.second(&mut data, seconds, relays).await?;
                     if self.args.seconds.is_some_and(|limit| seconds >= limit) {
-                        return self.summary(&mut data, seconds).await;
+                        return self.summary(&mut data, seconds, relays).await;
+                    }
+                    if self.args.kill && seconds >= KILL_AFTER {
+                        self.strike(&mut data, seconds, relays).await?;
                     }
                 }
                 event = events.recv() => match event {
@@ -211,18 +239,54 @@ impl Stage<'_> {
                     None => return Err(Failure::say(Exit::Failure, "the demo's subscriber has stopped")),
                 },
                 () = self.signals.stop.cancelled() => {
-                    let exit = self.summary(&mut data, seconds).await;
+                    let exit = self.summary(&mut data, seconds, relays).await;
                     return exit.map(|_exit| Exit::Interrupted);
                 }
             }
         }
     }
 
-    async fn summary(&self, data: &mut Data, seconds: u64) -> Result<Exit, Failure> {
+    /// What arrived in the last second, and along which relays.
+    async fn second(&self, data: &mut Data, seconds: u64, relays: &Relays) -> Result<(), Failure> {
+        let second = self.ledger().second();
+        let mut text = second.line(seconds);
+        let mut json = second.json("second", seconds);
+        if self.args.relays > 1 {
+            let path = numbers(&relays.path());
+            text.push_str(&format!("  way {}", way(&path)));
+            add(&mut json, "way", path);
+        }
+        self.say(data, &text, &json).await
+    }
+
+    /// Silences a relay between the ends, once, as soon as media passes one.
+    async fn strike(&self, data: &mut Data, seconds: u64, relays: &mut Relays) -> Result<(), Failure> {
+        let path = numbers(&relays.path());
+        let Some(relay) = relays.silence_middle() else {
+            return Ok(());
+        };
+        let relay = relay + 1;
+        let text = format!(
+            "{seconds:>4} s  relay {relay} falls silent on the way {}",
+            way(&path)
+        );
+        let json = serde_json::json!({ "type": "kill", "seconds": seconds, "relay": relay, "way": path });
+        self.say(data, &text, &json).await
+    }
+
+    async fn summary(&self, data: &mut Data, seconds: u64, relays: &Relays) -> Result<Exit, Failure> {
         let totals = self.ledger().total(self.clock.now());
-        self.say(data, &totals.summary(seconds), &totals.json("summary", seconds))
-            .await?;
-        Ok(if totals.is_complete() {
+        let mut text = totals.summary(seconds);
+        let mut json = totals.json("summary", seconds);
+        add(&mut json, "relays", self.args.relays);
+        if let Some(relay) = relays.silenced() {
+            text.push_str(&format!(", relay {} silenced", relay + 1));
+            add(&mut json, "silenced", relay + 1);
+        }
+        self.say(data, &text, &json).await?;
+        // A demonstration of a loss that did not happen shows nothing.
+        let shown = !self.args.kill || relays.silenced().is_some();
+        Ok(if totals.is_complete() && shown {
             Exit::Ok
         } else {
             Exit::Failure
@@ -241,6 +305,22 @@ impl Stage<'_> {
             Ok(()) | Err(WriteFailed::ReaderGone) => Ok(()),
             Err(WriteFailed::Failed(failure)) => Err(failure),
         }
+    }
+}
+
+/// Relays as people count them.
+fn numbers(path: &[usize]) -> Vec<usize> {
+    path.iter().map(|index| index + 1).collect()
+}
+
+fn way(numbers: &[usize]) -> String {
+    let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+    numbers.join("-")
+}
+
+fn add(json: &mut serde_json::Value, key: &str, value: impl Into<serde_json::Value>) {
+    if let Some(object) = json.as_object_mut() {
+        object.insert(key.to_owned(), value.into());
     }
 }
 

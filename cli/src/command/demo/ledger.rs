@@ -21,6 +21,8 @@ pub(super) struct Ledger {
     under_way: BTreeMap<(usize, Location), Duration>,
     /// The last object received of each track: what is lost is counted from the first one on.
     last: BTreeMap<usize, Location>,
+    /// When it was sent and received.
+    times: BTreeMap<usize, (Duration, Duration)>,
     second: Totals,
     total: Totals,
 }
@@ -35,10 +37,12 @@ pub(super) struct Totals {
     pub(super) bytes: u64,
     /// Objects that were sent after the first one received and did not arrive.
     pub(super) lost: u64,
-    /// Objects that came twice or were never sent.
-    pub(super) unexpected: u64,
+    /// Objects that came twice, or after later ones, or were never sent.
+    pub(super) twice: u64,
     /// Tracks of which something was sent but nothing received.
     pub(super) silent: usize,
+    /// The longest that an object came later after the one before it than it was sent after that.
+    pub(super) gap: Duration,
     time: Duration,
     latencies: Vec<Duration>,
 }
@@ -68,7 +72,9 @@ impl Ledger {
         for key in before {
             self.under_way.remove(&key);
         }
+        let gap = sent.map_or(Duration::ZERO, |sent| self.gap(track, sent, now));
         for totals in [&mut self.second, &mut self.total] {
+            totals.gap = totals.gap.max(gap);
             totals.objects += 1;
             totals.bytes += bytes;
             totals.lost += lost;
@@ -78,8 +84,18 @@ impl Ledger {
                     totals.latencies.push(now.saturating_sub(sent));
                 }
                 Some(_) => {}
-                None => totals.unexpected += 1,
+                None => totals.twice += 1,
             }
+        }
+    }
+
+    /// How much longer the pause before an object of this track is than it was at the publisher.
+    fn gap(&mut self, track: usize, sent: Duration, now: Duration) -> Duration {
+        match self.times.insert(track, (sent, now)) {
+            Some((sent_before, before)) => now
+                .saturating_sub(before)
+                .saturating_sub(sent.saturating_sub(sent_before)),
+            None => Duration::ZERO,
         }
     }
 
@@ -115,7 +131,7 @@ impl Ledger {
 impl Totals {
     /// Media arrived, all of it, once.
     pub(super) const fn is_complete(&self) -> bool {
-        self.objects > 0 && self.lost == 0 && self.unexpected == 0 && self.silent == 0
+        self.objects > 0 && self.lost == 0 && self.twice == 0 && self.silent == 0
     }
 
     /// Nearest-rank percentile of the latencies in microseconds.
@@ -129,8 +145,12 @@ impl Totals {
     }
 
     fn latency(&self, percent: usize) -> String {
-        let text = |us: u64| format!("{}.{} ms", us / 1000, us % 1000 / 100);
-        self.latency_us(percent).map_or_else(|| "-".to_owned(), text)
+        self.latency_us(percent)
+            .map_or_else(|| "-".to_owned(), milliseconds)
+    }
+
+    fn gap_us(&self) -> u64 {
+        u64::try_from(self.gap.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// A line for people.
@@ -143,29 +163,28 @@ impl Totals {
         } = self;
         let rate = rate(self.bytes, self.time);
         let (p50, p99) = (self.latency(50), self.latency(99));
+        let gap = milliseconds(self.gap_us());
         format!(
-            "{seconds:>4} s  {groups:>3} groups  {objects:>4} objects  {rate:>13}  latency p50 {p50} p99 {p99}  {lost} lost"
+            "{seconds:>4} s  {groups:>3} groups  {objects:>4} objects  {rate:>13}  latency p50 {p50} p99 {p99}  gap {gap}  {lost} lost"
         )
     }
 
     /// The last line for people.
     pub(super) fn summary(&self, seconds: u64) -> String {
-        let verdict = match (self.is_complete(), self.objects) {
-            (true, _) => "no gap".to_owned(),
-            (false, 0) => "nothing arrived".to_owned(),
-            _ => format!(
-                "{} lost, {} unexpected, {} silent tracks",
-                self.lost, self.unexpected, self.silent
-            ),
+        let verdict = match (self.silent, self.objects) {
+            (_, 0) => "nothing arrived".to_owned(),
+            (0, _) => format!("{} lost, {} twice", self.lost, self.twice),
+            (silent, _) => format!("{} lost, {} twice, {silent} silent tracks", self.lost, self.twice),
         };
         format!(
-            "{verdict}: {} of {} objects in {} groups in {seconds} s, {}, latency p50 {} p99 {}",
+            "{verdict}: {} of {} objects in {} groups in {seconds} s, {}, latency p50 {} p99 {}, longest gap {}",
             self.objects,
             self.sent,
             self.groups,
             rate(self.bytes, self.time),
             self.latency(50),
-            self.latency(99)
+            self.latency(99),
+            milliseconds(self.gap_us())
         )
     }
 
@@ -182,10 +201,15 @@ impl Totals {
             "latency_p50_us": self.latency_us(50),
             "latency_p99_us": self.latency_us(99),
             "lost": self.lost,
-            "unexpected": self.unexpected,
+            "twice": self.twice,
+            "gap_us": self.gap_us(),
             "complete": self.is_complete(),
         })
     }
+}
+
+fn milliseconds(us: u64) -> String {
+    format!("{}.{} ms", us / 1000, us % 1000 / 100)
 }
 
 #[cfg(test)]
@@ -254,6 +278,25 @@ mod tests {
         ledger.received(1, at(1, 0), 1, MS);
         assert!(ledger.total(MS).is_complete());
         ledger.received(1, at(1, 0), 1, MS);
-        assert_eq!(ledger.total(MS).unexpected, 1);
+        assert_eq!(ledger.total(MS).twice, 1);
+    }
+
+    #[test]
+    fn a_gap_is_what_a_pause_is_longer_than_it_was_when_sent() {
+        let mut ledger = Ledger::default();
+        for (object, sent, received) in [
+            (0, 0, 50),
+            (1, 40, 90),
+            (2, 1040, 1090),
+            (3, 1080, 1330),
+            (4, 1120, 1331),
+        ] {
+            ledger.sent(0, at(1, object), MS * sent);
+            ledger.received(0, at(1, object), 1, MS * received);
+        }
+        assert_eq!(ledger.total(MS).gap, MS * 200);
+        assert_eq!(ledger.total(MS).json("summary", 2)["gap_us"], 200_000);
+        assert_eq!(ledger.second().gap, MS * 200);
+        assert_eq!(ledger.second().gap, Duration::ZERO);
     }
 }
