@@ -4,6 +4,7 @@
 //! when its stream can take bytes ([`Overlay::gossip`]), so nothing queues but sets of what has changed.
 
 mod apply;
+mod digest;
 mod link;
 mod peers;
 mod receive;
@@ -242,6 +243,9 @@ pub enum Misconduct {
     /// Something that the logs do not take.
     #[error("a log was refused: {0:?}")]
     Log(logs::Refusal),
+    /// Its rows are not those that were read here.
+    #[error("the rows that were sent and those that were read differ")]
+    Digest,
     /// More records of a kind than are allowed.
     #[error("too many {0} records")]
     Flood(&'static str),

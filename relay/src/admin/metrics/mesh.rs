@@ -38,7 +38,7 @@ impl MisconductKind {
     /// The kind of what the overlay found.
     pub const fn of(misconduct: &Misconduct) -> Self {
         match misconduct {
-            Misconduct::Gossip(_) | Misconduct::Hello => Self::Gossip,
+            Misconduct::Gossip(_) | Misconduct::Hello | Misconduct::Digest => Self::Gossip,
             Misconduct::Impostor => Self::Proof,
             Misconduct::Forged(_) | Misconduct::Unvouched(_) | Misconduct::Credential(_) => Self::Forged,
             Misconduct::Route(_) => Self::Route,

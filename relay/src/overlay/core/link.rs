@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::digest::Rows;
 use crate::overlay::id::{Cost, NodeId, Seq};
-use crate::overlay::message::{AliasReader, AliasWriter, Hello, Link as Counters, Record};
+use crate::overlay::message::{AliasReader, AliasWriter, Hello, Link as Counters, Record, Row};
 use crate::overlay::metric::Estimator;
 
 /// How often the round trip is measured on a link with live tracks, and on an idle one.
 const ECHO: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// How often packets sent and lost are told on a link with live tracks.
 const COUNTERS: Duration = Duration::from_secs(2);
+/// How long no row may have been sent before the hash over all of them is told, and how often after that.
+const DIGEST: Duration = Duration::from_secs(30);
 /// Most records that wait beside rows and logs; the oldest goes, since each of them is repeated or asked for again.
 const WAITING: usize = 256;
 
@@ -30,10 +33,14 @@ pub(super) struct Link {
     pub(super) credentials: BTreeSet<NodeId>,
     waiting: VecDeque<Record>,
     pub(super) estimator: Estimator,
+    /// Rows written to it and read from it.
+    pub(super) told: Rows,
+    pub(super) heard: Rows,
     counters: Counters,
     active: bool,
     next_echo: Duration,
     next_counters: Duration,
+    next_digest: Duration,
     /// DOWN_HINTs taken in the current second, and its number.
     pub(super) hints: (u64, u32),
     /// Bytes of gossip sent and received.
@@ -54,10 +61,13 @@ impl Link {
             credentials: BTreeSet::new(),
             waiting: VecDeque::new(),
             estimator: Estimator::default(),
+            told: Rows::default(),
+            heard: Rows::default(),
             counters: Counters::default(),
             active: false,
             next_echo: now,
             next_counters: now + COUNTERS,
+            next_digest: now + DIGEST,
             hints: (0, 0),
             volume: (0, 0),
         }
@@ -72,10 +82,11 @@ impl Link {
     }
 
     pub(super) fn deadline(&self) -> Duration {
+        let next = self.next_echo.min(self.next_digest);
         if self.active {
-            self.next_echo.min(self.next_counters)
+            next.min(self.next_counters)
         } else {
-            self.next_echo
+            next
         }
     }
 
@@ -104,6 +115,12 @@ impl Link {
         self.active = active;
     }
 
+    /// Rows were written.
+    pub(super) fn told(&mut self, now: Duration, rows: &[Row]) {
+        rows.iter().for_each(|row| self.told.add(row));
+        self.next_digest = now + DIGEST;
+    }
+
     /// Queues what is due; whether there is anything.
     pub(super) fn tick(&mut self, now: Duration) -> bool {
         let mut due = false;
@@ -111,6 +128,12 @@ impl Link {
             let clock = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
             self.say(Record::Echo(clock));
             self.next_echo = now + if self.active { ECHO.0 } else { ECHO.1 };
+            due = true;
+        }
+        if now >= self.next_digest {
+            // Records that wait go before rows, so what is hashed is what the neighbour has read by then.
+            self.say(Record::Digest(self.told.hash()));
+            self.next_digest = now + DIGEST;
             due = true;
         }
         if self.active && now >= self.next_counters {

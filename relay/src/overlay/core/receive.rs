@@ -58,7 +58,11 @@ impl Overlay {
                 }
                 self.review_cost(neighbour);
             }
+            Record::Digest(theirs) => return self.compare(neighbour, theirs),
             Record::Route(rows) => {
+                if let Some(link) = self.links.get_mut(&neighbour) {
+                    rows.iter().for_each(|row| link.heard.add(row));
+                }
                 for row in rows {
                     self.row(neighbour, row)?;
                 }

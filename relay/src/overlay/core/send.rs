@@ -63,7 +63,8 @@ impl Overlay {
                         beacons.insert(origin, beacon.seq);
                     }
                 }
-                push_flush(&mut object, flush, &mut self.logs, neighbour)?;
+                let rows = push_flush(&mut object, flush, &mut self.logs, neighbour)?;
+                link.told(now, &rows);
                 return Ok(());
             }
             self.logs.flush(now, neighbour, &mut object);
@@ -120,16 +121,17 @@ impl Overlay {
     }
 }
 
+/// Writes what the routes have for a neighbour; gives the rows.
 fn push_flush(
     object: &mut ObjectWriter<'_>,
     flush: Flush,
     logs: &mut Logs,
     neighbour: Neighbour,
-) -> Result<(), EncodeError> {
+) -> Result<Vec<Row>, EncodeError> {
     for origin in flush.reset_acks {
         let _fits = object.push(&Record::ResetAck(origin))?;
     }
-    let rows: Vec<Row> = flush
+    let mut rows: Vec<Row> = flush
         .rows
         .into_iter()
         .map(|(origin, row)| Row {
@@ -143,7 +145,8 @@ fn push_flush(
         })
         .collect();
     if !rows.is_empty() {
-        let _all = object.rows(&rows);
+        let written = object.rows(&rows);
+        rows.truncate(written);
     }
     for request in flush.requests {
         let record = SeqReq {
@@ -153,7 +156,7 @@ fn push_flush(
         };
         let _fits = object.push(&Record::SeqReq(record))?;
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// The version of an origin's log at this epoch that a row tells of, which spares a LOG_HAVE.
