@@ -22,13 +22,14 @@ export HARNESS_MOQ := $(TARGET)/debug/moq
 export HARNESS_TEST_CLIENT := $(TEST_CLIENT)
 export HARNESS_PEERS := $(PEERS)/bin
 
-.PHONY: help demo test check interop fuzz sim sim-quick
+.PHONY: help demo test check interop fuzz sim sim-quick bench-failover
 
 help:
 	@echo 'make demo     three relays in a mesh, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
 	@echo 'make test     unit, property, conformance and end to end tests'
 	@echo 'make check    fmt, clippy, docs, licences and bans, the core without tokio'
 	@echo 'make interop  independent implementations against ours, as a table'
+	@echo 'make bench-failover  relays that die or leave on the path of a track, against the targets'
 	@echo 'make sim      route exchange among up to 2,000 nodes against the targets, some minutes; make sim-quick for a taste'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 
@@ -55,6 +56,11 @@ check: cc $(DENY)
 interop: cc ffmpeg $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub $(PEERS)/bin/moq
 	cargo build --locked --workspace --bins
 	tests/interop/run
+
+# Real relays, links with delay; some minutes.
+bench-failover: cc
+	cargo build --locked --release --package headwater-cli --package headwater-tests --bin moq --bin bench
+	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench failover
 
 # The second line explores all interleavings of very small networks deeper than make test does.
 sim: cc

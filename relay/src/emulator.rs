@@ -78,7 +78,8 @@ impl Weather {
         self.0.carried.load(Ordering::Relaxed)
     }
 
-    fn delay(&self) -> Duration {
+    /// How long a datagram takes each way.
+    pub fn delay(&self) -> Duration {
         Duration::from_micros(self.0.delay.load(Ordering::Relaxed))
     }
 

@@ -3,6 +3,7 @@
 mod bad_input;
 mod conformance;
 mod demo;
+mod failover;
 mod faults;
 mod http;
 mod interrupt;

@@ -24,8 +24,10 @@ mod home;
 pub mod http;
 mod lines;
 pub mod media;
+pub mod mesh;
 mod process;
 mod relay;
+pub mod stream;
 mod tools;
 
 pub use home::Home;
