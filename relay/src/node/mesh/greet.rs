@@ -211,6 +211,7 @@ impl Shared {
             link.up = true;
             leaves = link.leaving;
             link.wake.notify_one();
+            self.metrics.mesh.neighbours.inc();
         }
         info!(session = id.0, %node, "neighbour");
         if let Some(mesh) = &mut state.mesh {
@@ -233,6 +234,7 @@ impl Shared {
         {
             let neighbour = neighbour(id);
             mesh.inputs.push_back(overlay::Input::NeighbourDown { neighbour });
+            self.metrics.mesh.neighbours.dec();
         }
     }
 
