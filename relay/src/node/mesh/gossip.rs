@@ -7,15 +7,31 @@ use headwater_pubsub::net::{ObjectReceiver, SessionHandle};
 use headwater_pubsub::wire::data::{SubgroupHeader, SubgroupId};
 use headwater_pubsub::wire::{Location, SessionCode};
 use tokio::sync::Notify;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::super::state::Shared;
 use super::neighbour;
+use crate::admin::MisconductKind;
 use crate::hub::SessionId;
 use crate::overlay::core as overlay;
 
 /// Most urgent among streams of its kind.
 const PRIORITY: u8 = 0;
+
+/// Why a session's gossip is over, and with it the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Broken {
+    #[error("no stream for gossip")]
+    NoStream,
+    #[error("the neighbour reads no gossip")]
+    NotRead,
+    #[error("more objects of gossip than a stream numbers")]
+    Full,
+    #[error("a gap in the gossip")]
+    Gap,
+    #[error("the neighbour's gossip ended")]
+    Ended,
+}
 
 /// Carry gossip once the session is with a neighbour. Never ends by itself; dropped with the session.
 pub(in crate::node) async fn run(
@@ -34,8 +50,22 @@ pub(in crate::node) async fn run(
         why = send(&shared, id, &handle, alias, &wake) => why,
         why = receive(&shared, id, receiver) => why,
     };
-    debug!(session = id.0, broken, "gossip ended");
-    handle.close(SessionCode::INTERNAL_ERROR, broken);
+    let node = shared
+        .state()
+        .mesh
+        .as_ref()
+        .and_then(|mesh| mesh.overlay.node_of(neighbour(id)));
+    match broken {
+        Broken::Gap => {
+            warn!(session = id.0, ?node, reason = %broken, "neighbour misbehaves: session closed");
+            shared.metrics.mesh.misconduct(MisconductKind::Gossip);
+            handle.close(SessionCode::PROTOCOL_VIOLATION, &broken.to_string());
+        }
+        _ => {
+            debug!(session = id.0, ?node, reason = %broken, "gossip ended");
+            handle.close(SessionCode::INTERNAL_ERROR, &broken.to_string());
+        }
+    }
     std::future::pending().await
 }
 
@@ -55,7 +85,7 @@ async fn send(
     handle: &SessionHandle,
     alias: u64,
     wake: &Notify,
-) -> &'static str {
+) -> Broken {
     let header = SubgroupHeader {
         track_alias: alias,
         group: 0,
@@ -66,7 +96,7 @@ async fn send(
         first_object: true,
     };
     let Ok(mut stream) = handle.open_object_stream(header, PRIORITY).await else {
-        return "no stream for gossip";
+        return Broken::NoStream;
     };
     for object in 0.. {
         let bytes = loop {
@@ -78,10 +108,10 @@ async fn send(
             }
         };
         if stream.write(object, bytes).await.is_err() {
-            return "the neighbour reads no gossip";
+            return Broken::NotRead;
         }
     }
-    "too many objects"
+    Broken::Full
 }
 
 /// The next object for a neighbour, if anything is due to it.
@@ -102,12 +132,12 @@ fn next(shared: &Shared, id: SessionId) -> Option<Bytes> {
     bytes
 }
 
-async fn receive(shared: &Arc<Shared>, id: SessionId, mut receiver: ObjectReceiver) -> &'static str {
+async fn receive(shared: &Arc<Shared>, id: SessionId, mut receiver: ObjectReceiver) -> Broken {
     let mut next = 0;
     while let Some(object) = receiver.recv().await {
         // One stream, objects in order: anything else is a gap, after which nothing can be trusted.
         if object.location != Location::new(0, next) {
-            return "a gap in the gossip";
+            return Broken::Gap;
         }
         next += 1;
         let mut state = shared.state();
@@ -119,5 +149,5 @@ async fn receive(shared: &Arc<Shared>, id: SessionId, mut receiver: ObjectReceiv
         }
         shared.drive(&mut state);
     }
-    "the neighbour's gossip ended"
+    Broken::Ended
 }
