@@ -406,7 +406,12 @@ impl Overlay {
     /// Whether a track's origin announces it still and can be reached.
     pub fn is_served(&self, name: &FullTrackName, origin: NodeId) -> bool {
         let reached = self.routes.total(origin).is_some() || self.upstreams.has_members(origin);
-        reached && self.logs.origins_of(name).contains(&origin)
+        reached && self.is_announced(name, origin)
+    }
+
+    /// Whether an origin announces a track, reached or not.
+    pub fn is_announced(&self, name: &FullTrackName, origin: NodeId) -> bool {
+        self.logs.origins_of(name).contains(&origin)
     }
 
     /// Whether a neighbour may pull tracks of an origin through this node now.

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod broadcast;
 mod cut;
 mod door;
 mod drain;
@@ -13,6 +14,7 @@ mod hostile;
 mod join;
 mod members;
 mod mesh;
+mod mesh_paths;
 mod offer;
 mod peer;
 mod running;

@@ -22,13 +22,13 @@ use crate::running::Running;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes members.
-struct Mesh {
-    authority: Authority,
+pub(crate) struct Mesh {
+    pub(crate) authority: Authority,
     ledger: Ledger,
 }
 
 impl Mesh {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             authority: Authority::generate().expect("randomness"),
             ledger: Ledger::default(),
@@ -36,7 +36,7 @@ impl Mesh {
     }
 
     /// A state directory of a new member.
-    fn member(&mut self) -> tempfile::TempDir {
+    pub(crate) fn member(&mut self) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a directory");
         let state = StateDir::create(dir.path()).expect("a state directory");
         let identity = Arc::new(NodeIdentity::load_or_create(&state).expect("a key"));
@@ -65,21 +65,22 @@ impl Mesh {
         dir
     }
 
-    fn start(&mut self, peers: &[&Running]) -> Running {
+    pub(crate) fn start(&mut self, peers: &[&Running]) -> Running {
         let peers: Vec<_> = peers.iter().map(|peer| peer.address).collect();
         self.start_at(&peers)
     }
 
-    fn start_at(&mut self, peers: &[SocketAddr]) -> Running {
-        let peers = peers.iter().map(|peer| format!("moqt://{peer}")).collect();
-        Running::start_in(
-            self.member(),
-            Config {
-                threads: 1,
-                peers,
-                ..Config::default()
-            },
-        )
+    pub(crate) fn start_at(&mut self, peers: &[SocketAddr]) -> Running {
+        Running::start_in(self.member(), dialling(peers))
+    }
+}
+
+/// How a node with these peers runs.
+pub(crate) fn dialling(peers: &[SocketAddr]) -> Config {
+    Config {
+        threads: 1,
+        peers: peers.iter().map(|peer| format!("moqt://{peer}")).collect(),
+        ..Config::default()
     }
 }
 
@@ -151,7 +152,7 @@ async fn read(mut subscriber: Subscriber) -> Vec<Location> {
     seen
 }
 
-fn run(story: impl Future<Output = ()>) {
+pub(crate) fn run(story: impl Future<Output = ()>) {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_test_writer()

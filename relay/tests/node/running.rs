@@ -1,6 +1,7 @@
 //! A node for the tests, in this process.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use headwater_certs::{ClientTrust, Fingerprint, client_config};
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) pin: Fingerprint,
+    admin: SocketAddr,
     shutdown: Shutdown,
     thread: Option<std::thread::JoinHandle<()>>,
     _state: Option<tempfile::TempDir>,
@@ -33,15 +35,14 @@ impl Running {
         running
     }
 
-    /// With what a directory holds that outlives the node, under a calendar of the test's.
+    /// With what a directory holds that outlives the node, under a calendar of the test's. Where the configuration says if that
+    /// is on loopback.
     pub(crate) fn start_at(state: &Path, config: Config, wall: WallClock) -> Self {
+        let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listen = Some(config.listen).filter(|listen| listen.ip().is_loopback());
         let config = Config {
-            listen: if config.listen.ip().is_loopback() {
-                config.listen
-            } else {
-                SocketAddr::from(([127, 0, 0, 1], 0))
-            },
-            admin: None,
+            listen: listen.unwrap_or(anywhere),
+            admin: Some(anywhere),
             state_dir: Some(state.to_owned()),
             ..config
         };
@@ -56,18 +57,34 @@ impl Running {
             runtime.block_on(async {
                 let node = Node::bind_at(config, wall).await.expect("a node");
                 let pin = node.fingerprint().expect("a key of its own");
-                bound.send((node.local_addr(), pin)).expect("awaited");
+                let admin = node.admin_addr().expect("asked for");
+                bound.send((node.local_addr(), admin, pin)).expect("awaited");
                 node.run(stop).await;
             });
         });
-        let (address, pin) = ready.recv().expect("the node starts");
+        let (address, admin, pin) = ready.recv().expect("the node starts");
         Self {
             address,
             pin,
+            admin,
             shutdown,
             thread: Some(thread),
             _state: None,
         }
+    }
+
+    /// The sum of a metric's lines that have `label` in them, as the operator's interface shows it.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.admin).expect("the operator's interface");
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .expect("sent");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("an answer");
+        page.lines()
+            .filter(|line| line.starts_with(name) && line.contains(label))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
     }
 
     /// Asks the node to leave in good order.

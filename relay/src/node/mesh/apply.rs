@@ -300,12 +300,13 @@ pub(crate) fn repin(state: &mut State, name: &FullTrackName) {
     }
 }
 
-/// The route to an origin changed: names that it serves, or that nobody serves yet, may be served from elsewhere.
+/// The route to an origin changed, or what it announces: names that it serves or could serve may be served from elsewhere now.
 fn repin_all(state: &mut State, origin: NodeId) {
+    let Some(mesh) = &state.mesh else { return };
     let names: Vec<FullTrackName> = state
         .hub
         .client_tracks()
-        .filter(|(_, pinned)| *pinned == Origin::Here || *pinned == Origin::Node(origin))
+        .filter(|(name, pinned)| *pinned == Origin::Node(origin) || mesh.overlay.is_announced(name, origin))
         .map(|(name, _)| name.clone())
         .collect();
     names.iter().for_each(|name| repin(state, name));
