@@ -11,6 +11,8 @@ mod cut;
 mod door;
 mod drain;
 mod hostile;
+mod hostile_mesh;
+mod impostor;
 mod join;
 mod members;
 mod mesh;
