@@ -129,7 +129,7 @@ knobs! {
     /// What is kept of tracks. The oldest groups of the least used tracks leave first.
     "cache." => pub struct CacheConfig {
         /// Payload kept per node; the floor below may exceed it for a moment.
-        /// Holds some 200 s of video at 10 Mbit/s, spread over all tracks.
+        /// Holds some 200 s of video at 10 Mbit/s, spread over all tracks. At least limits.lag_bytes.
         #[serde(deserialize_with = "quantity::bytes")]
         bytes: u64 = 256 * MIB, in MIB..=1024 * GIB,
         /// Groups of each track that are kept in any case.
@@ -190,7 +190,7 @@ knobs! {
         /// Requests (subscriptions, fetches, publications, namespaces) that one session may have open.
         requests: u32 = 1024, in 1..=65_536,
         /// Payload that a subscription may be behind its track before it ends with TOO_FAR_BEHIND.
-        /// Some 12 s of video at 20 Mbit/s; a delivery timeout drops single objects earlier.
+        /// Some 12 s of video at 20 Mbit/s; a delivery timeout drops single objects earlier. At most cache.bytes.
         #[serde(deserialize_with = "quantity::bytes")]
         lag_bytes: u64 = 32 * MIB, in 64 * KIB..=GIB,
         /// Longest time that a SUBSCRIBE may wait for a publisher that is not there yet (RENDEZVOUS_TIMEOUT).
@@ -224,6 +224,12 @@ impl Config {
             return conflict(
                 "admin",
                 "an address that is not of this machine lets strangers in: set admin_token, or use 127.0.0.1",
+            );
+        }
+        if self.limits.lag_bytes > self.cache.bytes {
+            return conflict(
+                "limits.lag_bytes",
+                "what a subscription may be behind has to fit into the cache: raise cache.bytes, or lower limits.lag_bytes",
             );
         }
         for (key, token) in [

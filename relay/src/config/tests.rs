@@ -83,6 +83,7 @@ fn values_out_of_range_and_misfits_are_refused() {
             "[limits]\nstream_receive_window = '9MiB'",
             "limits.stream_receive_window",
         ),
+        ("[cache]\nbytes = '16MiB'", "limits.lag_bytes"),
         ("cert = 'a.pem'", "cert"),
         ("admin = '0.0.0.0:4480'", "admin"),
         ("admin_token = 'short'", "admin_token"),
