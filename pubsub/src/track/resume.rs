@@ -19,7 +19,7 @@ const STRAGGLERS: Time = Time::from_secs(5);
 
 impl Track {
     /// The location from which a new upstream subscription leaves no gap: the first missing or incomplete object of the oldest
-    /// group that may not be whole here. If all are whole, the location after the largest; `None` if nothing is known of the
+    /// group that may not be whole here, or before it the last object of a subgroup that may end there. If all are whole, the location after the largest; `None` if nothing is known of the
     /// track.
     ///
     /// A group is whole if its end is known and every object before it is here, was here, or does not exist. Only what came
@@ -49,7 +49,8 @@ impl Track {
                     return Some(Location::new(unseen, 0).max(floor));
                 }
                 let from = Location::new(id, 0).max(floor).object;
-                if let Some(object) = first_missing(&state, id, group, from) {
+                let missing = first_missing(&state, id, group, from);
+                if let Some(object) = missing.into_iter().chain(last_unended(group, from)).min() {
                     return Some(Location::new(id, object));
                 }
             }
@@ -61,6 +62,18 @@ impl Track {
         let largest = state.largest.filter(|&largest| state.object(largest).is_some());
         successor(largest.max(reached).or(state.largest)?)
     }
+}
+
+/// The last object of a subgroup whose end nobody told, the smallest of several. It is asked for once more, since only a stream
+/// that has it can bring the end, and whoever reads the track waits for that.
+fn last_unended(group: &Group, from: u64) -> Option<u64> {
+    group
+        .subgroups
+        .values()
+        .filter(|subgroup| subgroup.end.is_none())
+        .filter_map(|subgroup| subgroup.main.last())
+        .filter(|&last| last >= from)
+        .min()
 }
 
 /// The first group from `from` on and before `until` of which nothing is known.
