@@ -85,17 +85,8 @@ pub(super) struct Doors {
 )]
 pub(super) async fn bind(config: Config, wall: WallClock) -> Result<Node, StartError> {
     config.validate()?;
-    // TCP first, without sharing: a second relay on the port fails here, loudly.
-    let web = web::bind(config.listen).await?;
+    let (web, sockets) = bind_port(&config).await?;
     let address = web.local_addr().unwrap_or(config.listen);
-    let sharing = if threads(&config) > 1 {
-        PortSharing::Shared
-    } else {
-        PortSharing::Alone
-    };
-    let sockets = (0..threads(&config))
-        .map(|_| bind_udp(address, sharing))
-        .collect::<Result<Vec<_>, _>>()?;
     let admin = match config.admin {
         Some(address) => Some(admin::bind(address).await?),
         None => None,
@@ -139,6 +130,34 @@ pub(super) async fn bind(config: Config, wall: WallClock) -> Result<Node, StartE
             to_do,
         },
     })
+}
+
+/// Tries to find a port that is free for both UDP and TCP, where the system may choose it.
+const PORT_TRIES: usize = 16;
+
+/// TCP and UDP on one port, a UDP socket for each thread.
+async fn bind_port(config: &Config) -> Result<(TcpListener, Vec<UdpSocket>), StartError> {
+    let sharing = if threads(config) > 1 {
+        PortSharing::Shared
+    } else {
+        PortSharing::Alone
+    };
+    let mut tries = if config.listen.port() == 0 { PORT_TRIES } else { 1 };
+    loop {
+        // TCP first, without sharing: a second relay on the port fails here, loudly.
+        let web = web::bind(config.listen).await?;
+        let address = web.local_addr().unwrap_or(config.listen);
+        let sockets = (0..threads(config))
+            .map(|_| bind_udp(address, sharing))
+            .collect::<Result<Vec<_>, _>>();
+        tries -= 1;
+        match sockets {
+            Ok(sockets) => return Ok((web, sockets)),
+            Err(error) if tries == 0 => return Err(error.into()),
+            // Somebody else has the UDP half of this port.
+            Err(_) => {}
+        }
+    }
 }
 
 /// The mesh that the node is in, or joins.
