@@ -44,7 +44,7 @@ macro_rules! labels {
 
 mod mesh;
 
-pub use mesh::{MeshMetrics, MisconductKind};
+pub use mesh::{GossipWay, MeshMetrics, MisconductKind};
 
 labels! {
     /// Which way objects or subscriptions go, seen from this node.

@@ -27,7 +27,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use metrics::{Direction, DropReason, Flow, LimitName, MeshMetrics, Metrics, MisconductKind, Role};
+pub use metrics::{
+    Direction, DropReason, Flow, GossipWay, LimitName, MeshMetrics, Metrics, MisconductKind, Role,
+};
 
 use crate::config::Secret;
 use crate::http;

@@ -34,6 +34,16 @@ labels! {
     }
 }
 
+labels! {
+    /// Which way gossip went.
+    pub enum GossipWay {
+        /// To neighbours.
+        Sent = "sent",
+        /// From neighbours.
+        Received = "received",
+    }
+}
+
 impl MisconductKind {
     /// The kind of what the overlay found.
     pub const fn of(misconduct: &Misconduct) -> Self {
@@ -165,9 +175,9 @@ impl MeshMetrics {
     }
 
     /// Counts bytes of gossip.
-    pub fn gossip(&self, direction: super::Direction, bytes: u64) {
+    pub fn gossip(&self, way: GossipWay, bytes: u64) {
         self.gossip
-            .get_or_create(&[("direction", direction.as_str())])
+            .get_or_create(&[("direction", way.as_str())])
             .inc_by(bytes);
     }
 }

@@ -119,6 +119,13 @@ impl Shared {
                 let candidates = state.mesh.as_ref().map(|mesh| mesh.overlay.candidates(origin));
                 debug!(%origin, ?primary, total_us, ?cause, ?candidates, "route");
                 self.metrics.mesh.route_changed(cause);
+                let wanted = state
+                    .mesh
+                    .as_ref()
+                    .is_some_and(|mesh| mesh.overlay.is_wanted(origin));
+                if wanted && total_us.is_none() {
+                    self.metrics.mesh.starvations.inc();
+                }
                 state.inputs.push_back(Input::Route {
                     origin,
                     session: primary.map(session),

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::super::state::Shared;
 use super::neighbour;
-use crate::admin::MisconductKind;
+use crate::admin::{GossipWay, MisconductKind};
 use crate::hub::SessionId;
 use crate::overlay::core as overlay;
 
@@ -107,6 +107,7 @@ async fn send(
                 None => wake.notified().await,
             }
         };
+        shared.metrics.mesh.gossip(GossipWay::Sent, bytes.len() as u64);
         if stream.write(object, bytes).await.is_err() {
             return Broken::NotRead;
         }
@@ -140,6 +141,10 @@ async fn receive(shared: &Arc<Shared>, id: SessionId, mut receiver: ObjectReceiv
             return Broken::Gap;
         }
         next += 1;
+        shared
+            .metrics
+            .mesh
+            .gossip(GossipWay::Received, object.payload.len() as u64);
         let mut state = shared.state();
         if let Some(mesh) = &mut state.mesh {
             mesh.inputs.push_back(overlay::Input::Gossip {
