@@ -7,15 +7,19 @@ mod mesh;
 pub mod path;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::time::SystemTime;
 
 use headwater_pubsub::wire::TrackNamespace;
 use serde::Serialize;
 
 pub use mesh::{
-    AskError, CandidateStatus, Health, MeshStatus, NamespaceRoutes, NeighbourStatus, Opened, OriginRoutes,
-    RouteStatus,
+    AskError, CandidateStatus, Health, HopStatus, MeshStatus, NamespaceRoutes, NeighbourStatus, Opened,
+    OriginRoutes, OverlayLink, OverlayNode, OverlayStatus, RouteStatus, TraceOutcome, TraceStatus,
 };
+
+/// An answer that other nodes have a part in.
+pub type Asking<T> = Pin<Box<dyn Future<Output = Result<T, AskError>> + Send>>;
 
 /// How a session reaches us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -155,6 +159,10 @@ pub trait Inspect: Send + Sync {
     /// # Errors
     /// See [`AskError`].
     fn route(&self, namespace: &TrackNamespace) -> Result<NamespaceRoutes, AskError>;
+    /// The path by which a namespace comes here. Takes seconds if a node on it does not answer.
+    fn trace(&self, namespace: &TrackNamespace) -> Asking<TraceStatus>;
+    /// The whole mesh, redacted. Takes seconds if a node does not answer.
+    fn overlay(&self) -> Asking<OverlayStatus>;
 
     /// Whether it takes new sessions.
     fn ready(&self) -> bool {

@@ -58,10 +58,12 @@ pub(super) fn router(
         .route("/api/v1/tracks", get(tracks))
         .route("/api/v1/neighbours", get(neighbours))
         .route("/api/v1/routes", get(routes))
+        .route("/api/v1/trace", get(trace))
+        .route("/api/v1/overlay", get(overlay))
         .fallback(async || {
             (
                 StatusCode::NOT_FOUND,
-                "see /health, /ready, /metrics and /api/v1/{node,sessions,tracks,neighbours,routes}\n",
+                "see /health, /ready, /metrics and /api/v1/{node,sessions,tracks,neighbours,routes,trace,overlay}\n",
             )
         })
         .layer(middleware::from_fn_with_state(guard, admit))
@@ -199,11 +201,26 @@ async fn routes(State(api): State<Api>, Query(about): Query<About>) -> Response 
     }
 }
 
-fn answer<T: Serialize>(answer: Result<T, AskError>) -> Response {
+async fn trace(State(api): State<Api>, Query(about): Query<About>) -> Response {
+    match parse_namespace(about.namespace.as_deref().unwrap_or_default()) {
+        Ok(namespace) => answer(api.node.trace(&namespace).await),
+        Err(error) => (StatusCode::BAD_REQUEST, format!("400: {error}\n")).into_response(),
+    }
+}
+
+async fn overlay(State(api): State<Api>) -> Response {
+    answer(api.node.overlay().await)
+}
+
+/// The answer as JSON, or why there is none as a line of text.
+pub(crate) fn answer<T: Serialize>(answer: Result<T, AskError>) -> Response {
     match answer {
         Ok(answer) => Json(answer).into_response(),
         Err(error @ (AskError::NoMesh | AskError::NotAnnounced(_))) => {
             (StatusCode::NOT_FOUND, format!("404: {error}\n")).into_response()
+        }
+        Err(error @ AskError::Busy) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("503: {error}\n")).into_response()
         }
     }
 }

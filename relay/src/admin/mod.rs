@@ -12,10 +12,12 @@
 //! | `/api/v1/node`, `/api/v1/sessions`, `/api/v1/tracks` | JSON, see [`status`](crate::status) |
 //! | `/api/v1/neighbours`, `/api/v1/routes` | JSON: the mesh as this node sees it; empty without one |
 //! | `/api/v1/routes?namespace=live/cam` | JSON: the ways to who publishes it, and why the one in use |
+//! | `/api/v1/trace?namespace=live/cam` | JSON: the path by which it comes here, as each node on it tells |
+//! | `/api/v1/overlay` | JSON: all nodes and links of the mesh, redacted |
 //!
 //! It only reads; nothing here changes the node.
 
-mod api;
+pub(crate) mod api;
 mod metrics;
 
 use std::future::Future;
@@ -128,4 +130,4 @@ pub fn serve(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,13 +8,21 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::http::tests::{exchange, get, status};
 use crate::status::{
-    AskError, CandidateStatus, Health, LocationStatus, MeshStatus, NamespaceRoutes, NeighbourStatus,
-    NodeStatus, Opened, OriginRoutes, Phase, RouteStatus, SessionStatus, TrackStatus, Transport, Volume,
+    AskError, Asking, CandidateStatus, Health, HopStatus, LocationStatus, MeshStatus, NamespaceRoutes,
+    NeighbourStatus, NodeStatus, Opened, OriginRoutes, OverlayLink, OverlayNode, OverlayStatus, Phase,
+    RouteStatus, SessionStatus, TraceOutcome, TraceStatus, TrackStatus, Transport, Volume,
 };
 
 mod mesh;
 
-struct Node(Mutex<Phase>);
+/// A node that tells something of everything.
+pub(crate) struct Node(Mutex<Phase>);
+
+impl Node {
+    pub(crate) fn ready() -> Self {
+        Self(Mutex::new(Phase::Ready))
+    }
+}
 
 impl Inspect for Node {
     fn sessions(&self) -> Vec<SessionStatus> {
@@ -82,6 +90,14 @@ impl Inspect for Node {
 
     fn route(&self, namespace: &TrackNamespace) -> Result<NamespaceRoutes, AskError> {
         mesh::route(namespace)
+    }
+
+    fn trace(&self, namespace: &TrackNamespace) -> Asking<TraceStatus> {
+        Box::pin(std::future::ready(mesh::trace(namespace)))
+    }
+
+    fn overlay(&self) -> Asking<OverlayStatus> {
+        Box::pin(std::future::ready(Ok(mesh::overlay())))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the node tells about itself, copied out at the moment of asking.
 
+mod ask;
 mod mesh;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -8,8 +9,8 @@ use headwater_pubsub::wire::TrackNamespace;
 
 use super::{state::Shared, tally::transport};
 use crate::status::{
-    AskError, Inspect, LocationStatus, NamespaceRoutes, NeighbourStatus, NodeStatus, Phase, RouteStatus,
-    SessionStatus, TrackStatus, Volume,
+    AskError, Asking, Inspect, LocationStatus, NamespaceRoutes, NeighbourStatus, NodeStatus, OverlayStatus,
+    Phase, RouteStatus, SessionStatus, TraceStatus, TrackStatus, Volume,
 };
 
 fn volume(volume: headwater_pubsub::net::Volume) -> Volume {
@@ -132,5 +133,13 @@ impl Inspect for View {
 
     fn route(&self, namespace: &TrackNamespace) -> Result<NamespaceRoutes, AskError> {
         mesh::route(&self.0, namespace)
+    }
+
+    fn trace(&self, namespace: &TrackNamespace) -> Asking<TraceStatus> {
+        ask::trace(&self.0, namespace)
+    }
+
+    fn overlay(&self) -> Asking<OverlayStatus> {
+        ask::overlay(&self.0)
     }
 }

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     admin::{self, AdminError, AdminOptions},
     config::{Config, ConfigError},
+    status::Inspect,
     web::{self, BindError, PublishedHashes, WebState},
 };
 
@@ -217,6 +218,10 @@ pub(super) fn serve_http(
         tls: Arc::new(tls),
         hashes: doors.hashes,
         fingerprint: shared.about.fingerprint,
+        overlay: shared
+            .config
+            .public_overlay
+            .then(|| Arc::new(View(shared.clone())) as Arc<dyn Inspect>),
         metrics: shared.metrics.clone(),
         connections,
         patience,

@@ -65,6 +65,7 @@ impl Shared {
             self.metrics.groups_dropped(DropReason::SourceReset, cut);
         }
         let (subscribers, sources) = subscriptions(&state);
+        self.report_vitals(&mut state);
         drop(state);
         self.metrics.downstream_subscriptions.set(subscribers);
         self.metrics.upstream_subscriptions.set(sources);

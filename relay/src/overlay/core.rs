@@ -9,6 +9,8 @@ mod link;
 mod peers;
 mod receive;
 mod send;
+mod survey;
+mod trace;
 mod trust;
 mod view;
 mod why;
@@ -24,10 +26,13 @@ use headwater_pubsub::wire::FullTrackName;
 use super::id::{Neighbour, NodeId};
 use super::logs::{self, Logs};
 use super::members::Members;
-use super::message::{Attributes, Beacon, Credential, Entry, PeerRecord, Roles, Signature};
+use super::message::{Attributes, Beacon, Credential, Entry, Hop, PeerRecord, Roles, Signature, Summary};
 use super::routes::{self, Routes};
 use super::upstream::{self, At, Track, Upstreams, Why};
 use link::Link;
+use survey::Surveys;
+pub use survey::Vitals;
+use trace::Traces;
 pub use view::{NeighbourView, RouteView};
 
 /// Signatures and rights: keys and certificates are the caller's.
@@ -146,6 +151,12 @@ pub enum Input {
     Remember { records: Vec<PeerRecord> },
     /// A node that was to be dialled is no neighbour: not reached, or ended.
     DialFailed { node: NodeId },
+    /// Somebody here asks for the path by which an origin is pulled; answered by [`Output::Traced`] with this number.
+    Trace { request: u64, origin: NodeId },
+    /// Somebody here asks for the whole mesh; all who ask until [`Output::Surveyed`] are answered by it.
+    Survey,
+    /// How this node is, for the surveys of others.
+    Vitals(Vitals),
     /// Only the time.
     Tick,
 }
@@ -204,6 +215,10 @@ pub enum Output {
     KeepPeers { records: Vec<PeerRecord> },
     /// The epoch to store, so that the next boot is above it.
     Epoch(u64),
+    /// The path towards an origin, first this node.
+    Traced { request: u64, hops: Vec<Hop> },
+    /// The mesh as its nodes tell of themselves, in order of their ids.
+    Surveyed { nodes: Vec<Summary> },
 }
 
 /// What a subscription at a neighbour is for.
@@ -267,6 +282,8 @@ pub struct Overlay {
     members: Members,
     /// Where this node can be dialled, as URIs.
     addresses: Vec<String>,
+    traces: Traces,
+    surveys: Surveys,
     outputs: VecDeque<Output>,
     now: Duration,
 }
@@ -290,6 +307,8 @@ impl Overlay {
             upstreams: Upstreams::default(),
             links: BTreeMap::new(),
             beacons: BTreeMap::new(),
+            traces: Traces::default(),
+            surveys: Surveys::default(),
             outputs: VecDeque::new(),
             now: Duration::ZERO,
         }
@@ -361,8 +380,13 @@ impl Overlay {
             Input::Standing { node } => self.standing(node, None),
             Input::Remember { records } => self.remember(records),
             Input::DialFailed { node } => self.members.failed(now, node),
+            Input::Trace { request, origin } => self.trace(request, origin),
+            Input::Survey => self.survey(),
+            Input::Vitals(vitals) => self.surveys.vitals = vitals,
             Input::Tick => {
                 self.tick_members();
+                self.tick_traces();
+                self.tick_surveys();
                 self.routes.tick(now);
                 self.logs.tick(now);
                 self.upstreams.handle(now, upstream::Input::Tick);
@@ -385,6 +409,8 @@ impl Overlay {
             self.logs.deadline(),
             self.upstreams.deadline(),
             Some(self.members.deadline()),
+            self.traces.deadline(),
+            self.surveys.deadline(),
             links,
         ]
         .into_iter()
@@ -459,9 +485,14 @@ impl Overlay {
         self.logs.neighbour_down(self.now, neighbour);
         self.routes.neighbour_down(self.now, neighbour);
         self.members.down(self.now, neighbour);
+        self.trace_lost(neighbour);
+        self.survey_lost(neighbour);
     }
 
     fn suspect(&mut self, neighbour: Neighbour, suspect: bool) {
+        if let Some(link) = self.links.get_mut(&neighbour) {
+            link.suspect = suspect;
+        }
         self.routes.suspect(self.now, neighbour, suspect);
         self.upstreams
             .handle(self.now, upstream::Input::Suspect { neighbour, suspect });
@@ -511,3 +542,6 @@ pub enum Unfit {
     #[error("this node is without a route itself")]
     Starved,
 }
+
+#[cfg(test)]
+mod tests;

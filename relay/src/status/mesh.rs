@@ -141,6 +141,91 @@ pub struct CandidateStatus {
     pub role: Option<&'static str>,
 }
 
+/// The path by which a namespace comes to this node.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TraceStatus {
+    /// The namespace, its fields separated by slashes.
+    pub namespace: String,
+    /// The node where it is published, from which clients here are served.
+    pub origin: String,
+    /// How the trace ended.
+    pub outcome: TraceOutcome,
+    /// Costs of all hops that are known, in microseconds.
+    pub total_us: u64,
+    /// First this node, each as it tells itself.
+    pub hops: Vec<HopStatus>,
+}
+
+/// How a trace ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TraceOutcome {
+    /// The last hop is the origin.
+    Reached,
+    /// The last hop has no route.
+    NoRoute,
+    /// The upstream of the last hop did not answer.
+    NoAnswer,
+}
+
+/// One hop of a trace.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HopStatus {
+    /// The node.
+    pub node: String,
+    /// What it pulls from.
+    pub upstream: Option<String>,
+    /// What that hop costs, in microseconds.
+    pub cost_us: Option<u32>,
+    /// Round trip of that hop in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// For how long that has been the upstream, in milliseconds.
+    pub since_ms: Option<u64>,
+}
+
+/// The whole mesh as its nodes tell of themselves: no addresses, no namespaces.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverlayStatus {
+    /// The node that was asked.
+    pub asked: String,
+    /// In order of their ids.
+    pub nodes: Vec<OverlayNode>,
+}
+
+/// One node of the mesh.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverlayNode {
+    /// Its id.
+    pub node: String,
+    /// What its operator calls it; may be empty.
+    pub name: String,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// Load of its busiest resource, 0 to 1.
+    pub load: f64,
+    /// Sessions with plain clients.
+    pub clients: u64,
+    /// Tracks that flow through it.
+    pub tracks: u64,
+    /// Its neighbours.
+    pub links: Vec<OverlayLink>,
+}
+
+/// One end's view of a link.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverlayLink {
+    /// The neighbour's id.
+    pub node: String,
+    /// What is thought of the neighbour's life.
+    pub health: Health,
+    /// What a hop to it costs, in microseconds.
+    pub cost_us: u32,
+    /// Round trip in milliseconds, once measured.
+    pub rtt_ms: Option<f64>,
+    /// Part of the neighbour's packets that is lost, 0 to 1.
+    pub loss: f64,
+}
+
 /// Why a question about the mesh has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -151,4 +236,7 @@ pub enum AskError {
     /// Nobody announces it.
     #[error("nobody in the mesh announces {}", path_of(.0))]
     NotAnnounced(TrackNamespace),
+    /// Too many ask at once, or the node is about to stop.
+    #[error("the relay has too many questions to answer, or is stopping: ask again in a moment")]
+    Busy,
 }

@@ -8,12 +8,13 @@
 //! |---|---|
 //! | `/certificate.sha256` | hash of the certificate in use: 64 lower-case hex digits and nothing else |
 //! | `/certificates.sha256` | a line each: the certificate in use, then the next one |
+//! | `/api/v1/overlay` | JSON: nodes and links of the mesh, redacted, if `public_overlay` is set |
 //! | any other | the page |
 //!
 //! The first form is what `@moq/net` fetches for an `http://` URL; it decodes the whole body as one number. Both may be
 //! read by pages of any origin: a hash is public, and it is meant to be pinned elsewhere.
 //!
-//! Nothing here tells about sessions or tracks, and nothing can be changed.
+//! Nothing here tells about sessions, addresses or names of tracks, and nothing can be changed.
 
 mod page;
 
@@ -36,8 +37,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::api::answer;
 use crate::admin::{LimitName, Metrics};
 use crate::http;
+use crate::status::Inspect;
 
 /// First byte of a TLS connection: the record type "handshake".
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -125,7 +128,7 @@ impl PublishedHashes {
 }
 
 /// What the public side serves, and its limits.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct WebState {
     /// TLS settings; the certificate inside may be replaced at run time. Use [`ALPN`].
     pub tls: Arc<rustls::ServerConfig>,
@@ -133,12 +136,23 @@ pub struct WebState {
     pub hashes: Arc<PublishedHashes>,
     /// The node's key, shown on the page.
     pub fingerprint: Option<Fingerprint>,
+    /// Who is asked for the redacted view of the mesh; nobody unless it is public.
+    pub overlay: Option<Arc<dyn Inspect>>,
     /// Counts the limit below.
     pub metrics: Arc<Metrics>,
     /// Connections at one time.
     pub connections: usize,
     /// Time for the first byte, for the TLS handshake and for the headers of a request.
     pub patience: Duration,
+}
+
+impl std::fmt::Debug for WebState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WebState")
+            .field("fingerprint", &self.fingerprint)
+            .field("overlay", &self.overlay.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Serves until `cancel`. Dropping the future closes every connection.
@@ -219,6 +233,7 @@ impl Doors {
 
 #[derive(Clone)]
 struct Pages {
+    overlay: Option<Arc<dyn Inspect>>,
     hashes: Arc<PublishedHashes>,
     fingerprint: Option<String>,
 }
@@ -226,12 +241,14 @@ struct Pages {
 fn pages(state: &WebState) -> Router {
     let fingerprint = state.fingerprint.map(|fingerprint| fingerprint.to_hex());
     let pages = Pages {
+        overlay: state.overlay.clone(),
         hashes: Arc::clone(&state.hashes),
         fingerprint,
     };
     Router::new()
         .route("/certificate.sha256", get(certificate_hash))
         .route("/certificates.sha256", get(certificate_hashes))
+        .route("/api/v1/overlay", get(overlay))
         .route(
             "/api/{*rest}",
             get(async || (StatusCode::NOT_FOUND, "nothing here\n")),
@@ -259,6 +276,14 @@ async fn certificate_hashes(State(pages): State<Pages>) -> Response {
 }
 
 const ANY_ORIGIN: [(HeaderName, &str); 1] = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+
+/// Asked by anybody, answered at most once a second by the mesh and else from memory.
+async fn overlay(State(pages): State<Pages>) -> Response {
+    match pages.overlay {
+        Some(node) => answer(node.overlay().await),
+        None => (StatusCode::NOT_FOUND, "nothing here\n").into_response(),
+    }
+}
 
 async fn the_page(State(pages): State<Pages>, headers: HeaderMap) -> Html<String> {
     Html(page::render(

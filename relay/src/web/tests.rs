@@ -21,6 +21,10 @@ fn moment() -> SystemTime {
 }
 
 async fn start() -> Running {
+    start_with(None).await
+}
+
+async fn start_with(overlay: Option<Arc<dyn Inspect>>) -> Running {
     let key = NodeKey::generate().unwrap();
     let certificate = issue(&key, &[], Validity::starting(moment(), Duration::from_secs(3600))).unwrap();
     let next = issue(&key, &[], Validity::starting(moment(), Duration::from_secs(7200))).unwrap();
@@ -30,6 +34,7 @@ async fn start() -> Running {
         tls: Arc::new(server_config(resolver, ALPN)),
         hashes: Arc::clone(&hashes),
         fingerprint: Some(key.fingerprint()),
+        overlay,
         metrics: Arc::new(Metrics::new("1.2.3")),
         connections: 8,
         patience: Duration::from_secs(5),
@@ -92,6 +97,26 @@ async fn the_page_is_served_plain_on_this_machine() {
     assert_eq!(status(&running.plain(post).await), "405");
     running.cancel.cancel();
     running.tasks.join_next().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_redacted_view_of_the_mesh_is_told_only_if_it_is_public() {
+    let closed = start().await;
+    let node = Arc::new(crate::admin::tests::Node::ready());
+    let open = start_with(Some(node)).await;
+    let request = get("/api/v1/overlay", "localhost", "");
+    assert_eq!(status(&closed.plain(&request).await), "404");
+    let answer = open.plain(&request).await;
+    assert!(
+        status(&answer) == "200" && answer.contains("\"nodes\":["),
+        "{answer}"
+    );
+    for path in ["neighbours", "routes", "trace?namespace=live/cam"] {
+        let answer = open
+            .plain(&get(&format!("/api/v1/{path}"), "localhost", ""))
+            .await;
+        assert_eq!(status(&answer), "404", "{path}: {answer}");
+    }
 }
 
 #[tokio::test]

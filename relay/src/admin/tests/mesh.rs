@@ -63,6 +63,46 @@ pub(super) fn route(namespace: &TrackNamespace) -> Result<NamespaceRoutes, AskEr
     }
 }
 
+pub(super) fn trace(namespace: &TrackNamespace) -> Result<TraceStatus, AskError> {
+    if path_of(namespace) != "live/cam" {
+        return Err(AskError::Busy);
+    }
+    Ok(TraceStatus {
+        namespace: path_of(namespace),
+        origin: "bb".into(),
+        outcome: TraceOutcome::Reached,
+        total_us: 6000,
+        hops: vec![HopStatus {
+            node: "aa".into(),
+            upstream: Some("bb".into()),
+            cost_us: Some(6000),
+            rtt_ms: Some(10.0),
+            since_ms: Some(7),
+        }],
+    })
+}
+
+pub(super) fn overlay() -> OverlayStatus {
+    OverlayStatus {
+        asked: "aa".into(),
+        nodes: vec![OverlayNode {
+            node: "aa".into(),
+            name: String::new(),
+            uptime_s: 60,
+            load: 0.25,
+            clients: 2,
+            tracks: 1,
+            links: vec![OverlayLink {
+                node: "bb".into(),
+                health: Health::Ok,
+                cost_us: 6000,
+                rtt_ms: None,
+                loss: 0.5,
+            }],
+        }],
+    }
+}
+
 fn body(answer: &str) -> &str {
     answer.split_once("\r\n\r\n").expect("headers end").1
 }
@@ -96,6 +136,19 @@ async fn the_mesh_is_told_as_json() {
                 }],
             }]}),
         ),
+        (
+            "/api/v1/trace?namespace=live/cam",
+            json!({"namespace": "live/cam", "origin": "bb", "outcome": "reached", "total_us": 6000, "hops": [
+                {"node": "aa", "upstream": "bb", "cost_us": 6000, "rtt_ms": 10.0, "since_ms": 7},
+            ]}),
+        ),
+        (
+            "/api/v1/overlay",
+            json!({"asked": "aa", "nodes": [{
+                "node": "aa", "name": "", "uptime_s": 60, "load": 0.25, "clients": 2, "tracks": 1,
+                "links": [{"node": "bb", "health": "ok", "cost_us": 6000, "rtt_ms": null, "loss": 0.5}],
+            }]}),
+        ),
     ] {
         let answer = running.get(path).await;
         let told: Value = serde_json::from_str(body(&answer)).expect("JSON");
@@ -117,6 +170,8 @@ async fn the_mesh_is_told_as_json() {
 #[tokio::test]
 async fn a_question_without_answer_is_told_why() {
     let running = start("127.0.0.1:0", None).await.unwrap();
+    let busy = running.get("/api/v1/trace?namespace=busy").await;
+    assert!(status(&busy) == "503" && body(&busy).contains("again"), "{busy}");
     for (namespace, code, part) in [
         ("lonely", "404", "in no mesh"),
         ("live%2Fother", "404", "nobody in the mesh announces live/other"),

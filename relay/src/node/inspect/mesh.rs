@@ -129,6 +129,19 @@ pub(super) fn routes(shared: &Shared) -> Vec<RouteStatus> {
         .collect()
 }
 
+/// The origin that clients of a namespace are served from: this node, else the nearest one.
+pub(super) fn served_from(state: &State, namespace: &TrackNamespace) -> Result<NodeId, AskError> {
+    let overlay = &state.mesh.as_ref().ok_or(AskError::NoMesh)?.overlay;
+    overlay
+        .origins_of(namespace)
+        .into_iter()
+        .min_by_key(|&origin| {
+            let total = overlay.route(origin).total_us.unwrap_or(u32::MAX);
+            (origin != overlay.node(), total, origin)
+        })
+        .ok_or_else(|| AskError::NotAnnounced(namespace.clone()))
+}
+
 /// See [`Inspect::route`](crate::status::Inspect::route).
 pub(super) fn route(shared: &Shared, namespace: &TrackNamespace) -> Result<NamespaceRoutes, AskError> {
     let state = shared.state();

@@ -142,6 +142,11 @@ impl Shared {
                 names.iter().for_each(|name| repin(state, name));
             }
             overlay::Output::Repin { origin } => repin_all(state, origin),
+            answer @ (overlay::Output::Traced { .. } | overlay::Output::Surveyed { .. }) => {
+                if let Some(mesh) = &mut state.mesh {
+                    mesh.asks.answered(answer);
+                }
+            }
             other => self.apply_warning(state, other),
         }
     }

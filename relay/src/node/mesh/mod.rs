@@ -5,6 +5,7 @@
 //! [`gossip`] carries its track both ways, [`pulse`] watches links and media.
 
 mod apply;
+mod ask;
 pub(crate) mod chores;
 pub(super) mod dial;
 pub(super) mod gossip;
@@ -67,6 +68,8 @@ pub(crate) struct Mesh {
 /// The mesh behind the lock.
 pub(crate) struct MeshState {
     pub(super) overlay: Overlay,
+    /// Who waits for answers of the mesh.
+    asks: ask::Asks,
     /// What has to be fed to the overlay.
     pub(super) inputs: VecDeque<overlay::Input>,
     /// What each track of the mesh is fed by. A source of our own beside them keeps the track expecting more while there is
@@ -154,6 +157,7 @@ impl MeshState {
             inputs: VecDeque::from([overlay::Input::Remember {
                 records: mesh.kept_peers(),
             }]),
+            asks: ask::Asks::default(),
             pulls: BTreeMap::new(),
             feeds: HashMap::new(),
             dials: VecDeque::new(),

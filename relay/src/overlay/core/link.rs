@@ -5,8 +5,13 @@ use std::time::Duration;
 
 use super::digest::Rows;
 use crate::overlay::id::{Cost, NodeId, Seq};
-use crate::overlay::message::{AliasReader, AliasWriter, Hello, Link as Counters, Record, Row};
+use crate::overlay::message::{
+    AliasReader, AliasWriter, Fit, Hello, Link as Counters, ObjectWriter, Record, Row,
+};
 use crate::overlay::metric::Estimator;
+use crate::overlay::routes::Bucket;
+
+use super::{survey, trace};
 
 /// How often the round trip is measured on a link with live tracks, and on an idle one.
 const ECHO: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -19,6 +24,10 @@ const WAITING: usize = 256;
 
 /// One session.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that come and go on their own"
+)]
 pub(super) struct Link {
     pub(super) node: NodeId,
     pub(super) since: Duration,
@@ -43,6 +52,14 @@ pub(super) struct Link {
     next_digest: Duration,
     /// DOWN_HINTs taken in the current second, and its number.
     pub(super) hints: (u64, u32),
+    /// What people want to know of the mesh: said when nothing else is due.
+    later: VecDeque<Record>,
+    /// TRACE_REQs to it and from it.
+    pub(super) traces: (Bucket, Bucket),
+    /// STATUS_REQs to it and from it.
+    pub(super) surveys: (Bucket, Bucket),
+    /// Its life is doubted.
+    pub(super) suspect: bool,
     /// Bytes of gossip sent and received.
     pub(super) volume: (u64, u64),
 }
@@ -69,6 +86,16 @@ impl Link {
             next_counters: now + COUNTERS,
             next_digest: now + DIGEST,
             hints: (0, 0),
+            later: VecDeque::new(),
+            traces: (
+                Bucket::new(now, trace::PER_SECOND, trace::PER_SECOND),
+                Bucket::new(now, trace::PER_SECOND, 2 * trace::PER_SECOND),
+            ),
+            surveys: (
+                Bucket::new(now, 1, survey::BURST),
+                Bucket::new(now, 1, 2 * survey::BURST),
+            ),
+            suspect: false,
             volume: (0, 0),
         }
     }
@@ -104,6 +131,25 @@ impl Link {
 
     pub(super) fn said(&mut self) {
         self.waiting.pop_front();
+    }
+
+    /// Queues a record that may wait for everything else.
+    pub(super) fn say_later(&mut self, record: Record) {
+        if self.later.len() == WAITING {
+            self.later.pop_front();
+        }
+        self.later.push_back(record);
+    }
+
+    /// Writes what may wait, as far as there is room.
+    pub(super) fn write_later(&mut self, object: &mut ObjectWriter<'_>) {
+        while let Some(record) = self.later.front() {
+            if matches!(object.push(record), Ok(Fit::Full)) {
+                return;
+            }
+            // One that cannot be said must not silence the rest.
+            self.later.pop_front();
+        }
     }
 
     pub(super) fn packets(&mut self, now: Duration, sent: u64, lost: u64, active: bool) {

@@ -39,7 +39,7 @@ impl Overlay {
         Ok(())
     }
 
-    fn record(&mut self, neighbour: Neighbour, record: Record) -> Result<(), Misconduct> {
+    pub(super) fn record(&mut self, neighbour: Neighbour, record: Record) -> Result<(), Misconduct> {
         let now = self.now;
         let greeted = self
             .links
@@ -84,6 +84,10 @@ impl Overlay {
             Record::Peers(records) => return self.peers(neighbour, records),
             Record::Credential(credential) => return self.credential(neighbour, &credential),
             Record::LogGraft(origin) => self.logs.graft(now, neighbour, origin),
+            Record::TraceReq(asked) => self.trace_asked(neighbour, asked),
+            Record::TraceRep(answer) => self.trace_answered(neighbour, answer),
+            Record::StatusReq(asked) => self.status_asked(neighbour, asked),
+            Record::StatusRep(answer) => self.status_answered(neighbour, answer),
             _ => {}
         }
         Ok(())
@@ -102,7 +106,7 @@ impl Overlay {
         Ok(())
     }
 
-    fn answer(&mut self, neighbour: Neighbour, record: Record) {
+    pub(super) fn answer(&mut self, neighbour: Neighbour, record: Record) {
         if let Some(link) = self.links.get_mut(&neighbour) {
             link.say(record);
             self.outputs.push_back(Output::Ready { neighbour });

@@ -71,6 +71,7 @@ impl Overlay {
             if !link.said_snapshot && self.logs.is_introduced(neighbour) {
                 link.said_snapshot = object.push(&Record::SnapshotEnd)? == Fit::In;
             }
+            link.write_later(&mut object);
             Ok(())
         })();
         let bytes = object.finish();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// So many per second, and a burst. Counts in thousandths, so that slow rates do not round to nothing.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(in crate::overlay) struct Bucket {
     rate: u32,
     burst: u32,
     millis: u64,
@@ -12,7 +12,7 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    pub(super) const fn new(now: Duration, rate: u32, burst: u32) -> Self {
+    pub(in crate::overlay) const fn new(now: Duration, rate: u32, burst: u32) -> Self {
         Self {
             rate,
             burst,
@@ -22,7 +22,7 @@ impl Bucket {
     }
 
     /// Whether one more is allowed now.
-    pub(super) fn take(&mut self, now: Duration) -> bool {
+    pub(in crate::overlay) fn take(&mut self, now: Duration) -> bool {
         let passed = u64::try_from(now.saturating_sub(self.filled).as_millis()).unwrap_or(u64::MAX);
         // Only whole milliseconds are credited: the rest stays for the next call.
         if passed > 0 {

@@ -45,6 +45,8 @@ use neighbour::Adjacent;
 use own::{Adoption, EPOCH_LIMIT, Own};
 use route::{Env, Link, Route, Told};
 
+pub(in crate::overlay) use limits::Bucket;
+
 pub use config::{Config, Limits, Timers};
 pub use output::{Alarm, Candidate, Cause, DropReason, Flush, Output, Refusal, Request, Role, Row};
 

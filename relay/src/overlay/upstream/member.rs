@@ -11,7 +11,7 @@ use crate::overlay::routes::Role;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member {
     pub(super) role: Role,
-    since: Duration,
+    pub(super) since: Duration,
     rtt: Duration,
     /// Dropped by the routes then, but kept until something else delivers.
     pub(super) leftover: Option<Duration>,

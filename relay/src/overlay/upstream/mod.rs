@@ -229,6 +229,11 @@ impl Upstreams {
             .is_some_and(|source| !source.members.is_empty())
     }
 
+    /// Since when a neighbour has its present role for an origin.
+    pub fn since(&self, origin: NodeId, neighbour: Neighbour) -> Option<Duration> {
+        Some(self.origins.get(&origin)?.members.get(&neighbour)?.since)
+    }
+
     /// Whether it is pulled from somebody who is not a guess.
     pub fn has_firm(&self, origin: NodeId) -> bool {
         self.origins.get(&origin).is_some_and(|source| {
