@@ -50,6 +50,12 @@ pub enum Command {
     Cert(CertArgs),
     /// Make a mesh of relays, invite others into it, revoke them
     Mesh(MeshArgs),
+    /// Show a running relay: its neighbours and its tracks
+    Status(StatusArgs),
+    /// Show the ways to who publishes a namespace, and why the one in use
+    Route(NameArgs),
+    /// Show the path by which a namespace comes here, hop by hop
+    Trace(NameArgs),
     /// Write completions for a shell to stdout
     Completions {
         /// Which shell
@@ -298,6 +304,52 @@ pub enum CertAction {
     New,
 }
 
+/// The relay that is asked: its operator's interface.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AdminArgs {
+    /// Host and port of the relay's operator's interface
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "HEADWATER_ADMIN",
+        default_value = "127.0.0.1:4480"
+    )]
+    pub admin: String,
+    /// Token that it asks for
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "HEADWATER_ADMIN_TOKEN",
+        hide_env_values = true
+    )]
+    pub admin_token: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `moq status`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would take a doc comment here for a heading")]
+    pub admin: AdminArgs,
+    /// Show it anew each second until stopped
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Flags of `moq route` and `moq trace`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NameArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would take a doc comment here for a heading")]
+    pub admin: AdminArgs,
+    /// The namespace, fields separated by "/"
+    #[arg(value_name = "NAMESPACE")]
+    pub namespace: String,
+}
+
 /// Flags of `moq mesh`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MeshArgs {
@@ -390,6 +442,9 @@ mod tests {
             "moq mesh --state-dir state show --json",
             "moq mesh invite --address relay.example:4443 --address [::1]:4443 --valid 24h --namespace live/anna --qr",
             "moq mesh revoke 0123abcd",
+            "moq status --watch --json --admin 127.0.0.1:4481",
+            "moq route live/cam --admin-token secret",
+            "moq trace live/cam --json",
             "moq completions bash",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
@@ -411,6 +466,7 @@ mod tests {
             "moq mesh invite",
             "moq mesh invite --address relay.example",
             "moq mesh revoke",
+            "moq route",
             "moq",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -3,10 +3,11 @@
 //! A command line goes one way: [`args`] are the flags as typed, [`options`] makes values of them, [`command`] runs them,
 //! [`exit`] says with which code the process ends. Below the commands: [`link`] is a session that is dialled again
 //! when it is lost, [`broadcast`] writes the tracks of a publication, [`feed`] reads one track over lost sessions,
-//! [`source`] and [`media`] deal with MP4. What goes to stdout and what to stderr is decided in [`output`].
+//! [`source`] and [`media`] deal with MP4. [`admin`] asks a relay's operator's interface. What goes to stdout and what to stderr is decided in [`output`].
 //!
 //! One current-thread runtime runs everything but the further threads of `moq relay`.
 
+pub mod admin;
 pub mod args;
 pub mod broadcast;
 pub mod command;
@@ -18,6 +19,7 @@ pub mod options;
 pub mod output;
 pub mod signal;
 pub mod source;
+mod table;
 pub mod target;
 pub mod trust;
 

@@ -4,6 +4,8 @@
 //! path belongs to the server and is sent as it is. Fields are percent-decoded, so any bytes can be named.
 
 use headwater_pubsub::wire::{FullTrackName, TrackName, TrackNamespace};
+use headwater_relay::status::path::PathError;
+pub use headwater_relay::status::path::{parse_namespace, path_of};
 use url::Url;
 
 /// A URL that names no broadcast.
@@ -31,14 +33,11 @@ pub enum TargetError {
     /// User name, password or fragment, which mean nothing here.
     #[error("{0} in a URL has no meaning here; leave it out")]
     Meaningless(&'static str),
-    /// An escape that is none.
-    #[error("{0:?} has a broken escape: % must be followed by two hex digits")]
-    Escape(String),
-    /// Nothing between two slashes.
-    #[error("{0:?} has an empty field: two slashes in a row")]
-    EmptyField(String),
-    /// Too many or too long fields.
-    #[error("{text:?} is no namespace: {source}")]
+    /// The path names no namespace.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// Too long a name of a track.
+    #[error("{text:?} is no track of it: {source}")]
     Name {
         /// As typed.
         text: String,
@@ -117,60 +116,6 @@ impl Target {
                 source,
             })
     }
-}
-
-/// Fields separated by slashes; one at the start and one at the end say nothing.
-pub(crate) fn parse_namespace(text: &str) -> Result<TrackNamespace, TargetError> {
-    let bare = text.strip_prefix('/').unwrap_or(text);
-    let bare = bare.strip_suffix('/').unwrap_or(bare);
-    if bare.is_empty() {
-        return Ok(TrackNamespace::empty());
-    }
-    let mut fields = Vec::new();
-    for field in bare.split('/') {
-        if field.is_empty() {
-            return Err(TargetError::EmptyField(text.to_owned()));
-        }
-        fields.push(unescape(field).ok_or_else(|| TargetError::Escape(text.to_owned()))?);
-    }
-    TrackNamespace::new(fields).map_err(|source| TargetError::Name {
-        text: text.to_owned(),
-        source,
-    })
-}
-
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || u8::try_from(char::from(rest.next()?).to_digit(16)?).ok();
-        let high = digit()?;
-        bytes.push(high << 4 | digit()?);
-    }
-    Some(bytes)
-}
-
-/// A namespace as it stands in a URL, without a slash at either end.
-#[must_use]
-pub fn path_of(namespace: &TrackNamespace) -> String {
-    let mut path = String::new();
-    for (index, field) in namespace.fields().enumerate() {
-        if index > 0 {
-            path.push('/');
-        }
-        for &byte in field {
-            if byte.is_ascii_alphanumeric() || b"-._~@:!$&'()*+,;=".contains(&byte) {
-                path.push(char::from(byte));
-            } else {
-                path.push_str(&format!("%{byte:02X}"));
-            }
-        }
-    }
-    path
 }
 
 #[cfg(test)]

@@ -7,7 +7,10 @@ mod list;
 mod mesh;
 mod publish;
 mod relay;
+mod route;
+mod status;
 mod subscribe;
+mod trace;
 
 use std::sync::Arc;
 
@@ -29,6 +32,9 @@ pub async fn run(args: Args) -> Result<Exit, Failure> {
         Command::Demo(args) => Box::pin(demo::run(&args, console)).await,
         Command::Cert(args) => cert::run(&args),
         Command::Mesh(args) => mesh::run(&args, &console),
+        Command::Status(args) => status::run(&args).await,
+        Command::Route(args) => route::run(&args).await,
+        Command::Trace(args) => trace::run(&args).await,
         Command::Completions { shell } => Ok(completions::run(shell)),
     }
 }
