@@ -11,3 +11,4 @@ mod join;
 mod lines;
 mod media;
 mod mesh;
+mod seeing;
