@@ -226,6 +226,12 @@ impl Config {
                 "an address that is not of this machine lets strangers in: set admin_token, or use 127.0.0.1",
             );
         }
+        if self.cert.is_some() && (self.join.is_some() || !self.peers.is_empty()) {
+            return conflict(
+                "cert",
+                "a node with certificate files keeps no state and cannot be in a mesh yet: leave out join and peers, or cert and key",
+            );
+        }
         if self.limits.lag_bytes > self.cache.bytes {
             return conflict(
                 "limits.lag_bytes",
