@@ -12,7 +12,8 @@
 //! sessions are reliable and ordered.
 //!
 //! A node whose neighbours have paths, none of them feasible, is *starved*: it retracts, asks for a newer sequence number and
-//! pulls from a tentative upstream meanwhile. See the modules: `choose` decides, `spread` tells, `request` asks, `starve` and
+//! pulls from a tentative upstream meanwhile. See the modules: `receive` takes what neighbours say and `local` what
+//! this node wants, `choose` decides, `spread` tells, `request` asks, `own` speaks for this node as an origin, `starve` and
 //! `forget` are what they say.
 //!
 //! What this does not do: frames and aliases, signatures (rows come in verified), subscriptions (they follow the outputs), load.
@@ -27,23 +28,26 @@ mod choose;
 mod config;
 mod forget;
 mod limits;
+mod local;
 mod neighbour;
 mod output;
 mod own;
+mod receive;
 mod request;
 mod route;
 mod spread;
 mod starve;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::id::{Cost, Distance, Key, Neighbour, NodeId, Seq};
+use super::id::{Cost, Neighbour, NodeId};
 use neighbour::Adjacent;
-use own::{Adoption, EPOCH_LIMIT, Own};
-use route::{Env, Link, Route, Told};
+use own::Own;
+use route::{Env, Link, Route};
 
 pub(in crate::overlay) use limits::Bucket;
 
@@ -161,215 +165,6 @@ impl Routes {
         }
     }
 
-    /// A neighbour's row. In open mode its beacon was verified before.
-    ///
-    /// # Errors
-    /// [`Refusal`]: the row changed nothing. Unless the variant says otherwise, the session may go on.
-    pub fn row(
-        &mut self,
-        now: Duration,
-        neighbour: Neighbour,
-        origin: NodeId,
-        row: Row,
-    ) -> Result<(), Refusal> {
-        let adjacent = self.adjacent(neighbour).ok_or(Refusal::NoNeighbour)?;
-        if !adjacent.rows.take(now) {
-            return Err(Refusal::Rows);
-        }
-        if row.seq.epoch >= EPOCH_LIMIT {
-            return Err(Refusal::Epoch);
-        }
-        if row.distance == Some(Distance::ZERO) && adjacent.node != origin {
-            return Err(Refusal::ZeroDistance);
-        }
-        if row.reset {
-            adjacent.reset_acks.insert(origin);
-            adjacent.hasten(now);
-        }
-        if origin == self.me {
-            self.heard_of_myself(now, neighbour, row.seq);
-        } else if self.admit(neighbour, origin, row.distance.is_some())? {
-            self.with(now, origin, |route, env| route.receive(env, neighbour, row));
-        }
-        self.alert(now);
-        Ok(())
-    }
-
-    /// A node is no origin any more, whatever it or others said: all rows about it count as retracted.
-    pub fn bar(&mut self, now: Duration, origin: NodeId) {
-        let heard: Vec<_> = self
-            .origins
-            .get(&origin)
-            .filter(|route| !route.own)
-            .into_iter()
-            .flat_map(|route| &route.links)
-            .filter(|link| link.heard.distance.is_some())
-            .map(|link| (link.neighbour, link.heard.seq))
-            .collect();
-        for (neighbour, seq) in heard {
-            let row = Row {
-                seq,
-                distance: None,
-                full: false,
-                reset: false,
-            };
-            if let Ok(true) = self.admit(neighbour, origin, false) {
-                self.with(now, origin, |route, env| route.receive(env, neighbour, row));
-            }
-        }
-        self.alert(now);
-    }
-
-    /// Makes room for a row. Returns whether there is anything to store.
-    fn admit(&mut self, neighbour: Neighbour, origin: NodeId, finite: bool) -> Result<bool, Refusal> {
-        let known = self.origins.get(&origin);
-        let counted = known
-            .and_then(|route| route.link(neighbour))
-            .is_some_and(|link| link.heard.distance.is_some());
-        if known.is_none() && !finite {
-            return Ok(false);
-        }
-        let (known, most) = (known.is_some(), self.config.limits.origins_per_neighbour);
-        if !known && self.origins.len() >= self.config.limits.origins {
-            return Err(Refusal::Origins);
-        }
-        let adjacent = self.adjacent(neighbour).ok_or(Refusal::NoNeighbour)?;
-        if finite && !counted {
-            if adjacent.origins >= most {
-                return Err(Refusal::OriginsOfNeighbour);
-            }
-            adjacent.origins += 1;
-        } else if counted && !finite {
-            adjacent.origins = adjacent.origins.saturating_sub(1);
-        }
-        if !known {
-            self.create(origin);
-        }
-        Ok(true)
-    }
-
-    /// A neighbour wants a newer sequence number of an origin.
-    ///
-    /// # Errors
-    /// [`Refusal`]: the request was ignored.
-    pub fn seq_request(
-        &mut self,
-        now: Duration,
-        neighbour: Neighbour,
-        origin: NodeId,
-        wanted: Seq,
-        ttl: u8,
-    ) -> Result<(), Refusal> {
-        let adjacent = self.adjacent(neighbour).ok_or(Refusal::NoNeighbour)?;
-        if !adjacent.asks.take(now) {
-            return Err(Refusal::Requests);
-        }
-        if wanted.epoch >= EPOCH_LIMIT {
-            return Err(Refusal::Epoch);
-        }
-        let limit = self.config.limits.requests_per_origin;
-        let Some(route) = self.origins.get_mut(&origin) else {
-            return Ok(());
-        };
-        if !route
-            .link_mut(neighbour)
-            .is_some_and(|link| link.asked.take(now, limit))
-        {
-            return Err(Refusal::RequestsOfOrigin);
-        }
-        if origin == self.me {
-            self.requested_of_me(now, neighbour, wanted);
-        } else {
-            self.with(now, origin, |route, env| {
-                route.requested(env, neighbour, wanted, ttl)
-            });
-        }
-        self.alert(now);
-        Ok(())
-    }
-
-    /// A neighbour obeyed a reset: it does not pull this origin from here.
-    pub fn reset_ack(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId) {
-        self.with(now, origin, |route, env| route.reset_acked(env, neighbour));
-        self.alert(now);
-    }
-
-    /// This node became an origin, as its log is not empty, or ceased to be one.
-    pub fn announce(&mut self, now: Duration, announced: bool) {
-        if announced == self.announced {
-            return;
-        }
-        self.announced = announced;
-        if announced {
-            // Whoever starved meanwhile, or went further away, can use the new number at once.
-            self.own.seq = self.own.seq.next();
-        }
-        self.publish(now);
-    }
-
-    /// Something here wants tracks of this origin, or nothing does any more. Children count on their own.
-    pub fn interest(&mut self, now: Duration, origin: NodeId, interest: bool) {
-        let changed = if interest {
-            self.interests.insert(origin)
-        } else {
-            self.interests.remove(&origin)
-        };
-        if changed {
-            self.with(now, origin, |route, env| {
-                route.interest = interest;
-                route.choose(env, Cause::Interest);
-            });
-            self.alert(now);
-        }
-    }
-
-    /// A downstream neighbour has its first firm subscription for this origin here, or has no more. Tentative ones do not count.
-    pub fn child(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId, child: bool) {
-        if child && !self.origins.contains_key(&origin) && self.origins.len() < self.config.limits.origins {
-            self.create(origin);
-        }
-        self.with(now, origin, |route, env| {
-            if let Some(link) = route.link_mut(neighbour) {
-                link.child = child;
-            }
-            route.choose(env, Cause::Interest);
-        });
-        self.alert(now);
-    }
-
-    /// Asks to pull single tracks of an origin from this neighbour, beside the primary. Allowed only if that cannot close a
-    /// cycle; then the neighbour binds the feasibility distance until [`release`](Self::release) or [`Output::Drop`]. Not
-    /// counted: one release ends it, however often it was asked for.
-    pub fn try_use(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId) -> bool {
-        let mut allowed = false;
-        self.with(now, origin, |route, env| allowed = route.try_use(env, neighbour));
-        self.alert(now);
-        allowed
-    }
-
-    /// No track of an origin is pulled from this neighbour any more, and none will be. Ends every role but the primary's.
-    pub fn release(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId) {
-        self.with(now, origin, |route, env| route.release(env, neighbour));
-        self.alert(now);
-    }
-
-    /// The media of the pending upstream caught up: it becomes the primary.
-    pub fn media_caught_up(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId) {
-        self.with(now, origin, |route, env| route.caught_up(env, neighbour));
-        self.alert(now);
-    }
-
-    /// The tentative upstream delivered an object newer than any this node had when it lost its route.
-    pub fn tentative_proved(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId) {
-        self.with(now, origin, |route, _| route.prove(neighbour));
-    }
-
-    /// The tentative upstream delivered nothing of the kind in time, or refused.
-    pub fn tentative_failed(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId) {
-        self.with(now, origin, |route, env| route.disprove(env, neighbour));
-        self.alert(now);
-    }
-
     /// Time has passed.
     pub fn tick(&mut self, now: Duration) {
         if self.own.overdue(now, &self.config) {
@@ -446,68 +241,6 @@ impl Routes {
     /// The next thing to do or to log.
     pub fn poll(&mut self) -> Option<Output> {
         self.out.pop_front()
-    }
-
-    /// Every neighbour as a way to an origin, in the order of their sessions.
-    pub fn candidates(&self, origin: NodeId) -> impl Iterator<Item = Candidate> + use<'_> {
-        self.origins.get(&origin).into_iter().flat_map(|route| {
-            route.paths(&self.neighbours).map(|(link, adjacent)| Candidate {
-                neighbour: link.neighbour,
-                node: adjacent.node,
-                distance: link.heard.distance,
-                cost: adjacent.cost,
-                total: link.total(adjacent),
-                feasible: link.heard.distance.is_some() && link.feasible(route.fd),
-                suspect: adjacent.suspect,
-                full: link.full,
-                low: link.low.key(),
-                role: link.role,
-            })
-        })
-    }
-
-    /// The upstream of the route to an origin.
-    #[must_use]
-    pub fn primary(&self, origin: NodeId) -> Option<Neighbour> {
-        self.origins.get(&origin)?.primary
-    }
-
-    /// Length of the route to an origin; zero at the origin itself.
-    #[must_use]
-    pub fn total(&self, origin: NodeId) -> Option<Distance> {
-        self.origins.get(&origin)?.total
-    }
-
-    /// The tentative upstream that brought fresh media, where there is no route.
-    #[must_use]
-    pub fn proved_tentative(&self, origin: NodeId) -> Option<Neighbour> {
-        self.origins
-            .get(&origin)
-            .filter(|route| route.proved)?
-            .holder(Role::Tentative)
-    }
-
-    /// What this node advertises for an origin: the key that its neighbours hear.
-    #[must_use]
-    pub fn advertised(&self, origin: NodeId) -> Option<Key> {
-        self.origins.get(&origin)?.mine.key()
-    }
-
-    /// The closest key that this node ever advertised for an origin, and never will undercut without dropping upstreams.
-    #[must_use]
-    pub fn feasibility_distance(&self, origin: NodeId) -> Option<Key> {
-        self.origins.get(&origin)?.fd
-    }
-
-    /// All origins heard of and not forgotten, in order.
-    pub fn origins(&self) -> impl Iterator<Item = NodeId> + use<'_> {
-        self.origins.keys().copied()
-    }
-
-    /// This node's own sequence number, announced or not.
-    #[must_use]
-    pub const fn own_seq(&self) -> Seq {
-        self.own.seq
     }
 
     fn position(&self, neighbour: Neighbour) -> Result<usize, usize> {
@@ -590,78 +323,6 @@ impl Routes {
                 adjacent.ready = true;
                 self.out.push_back(Output::Ready(adjacent.neighbour));
             }
-        }
-    }
-
-    /// The row that this node says about itself.
-    fn publish(&mut self, now: Duration) {
-        let (me, seq) = (self.me, self.own.seq);
-        let distance = self.announced.then_some(Distance::ZERO);
-        if !self.origins.contains_key(&me) {
-            if distance.is_none() {
-                return;
-            }
-            self.create(me);
-        }
-        if distance.is_some() {
-            self.out.push_back(Output::OwnSeq { seq });
-        }
-        self.with(now, me, |route, env| {
-            let before = route.mine;
-            route.own = true;
-            route.mine = Told { seq, distance };
-            route.fd = route.mine.key().or(route.fd);
-            if route.total != distance {
-                route.total = distance;
-                let (origin, total, cause) = (route.origin, route.total, Cause::Own);
-                env.out.push_back(Output::RouteChanged {
-                    origin,
-                    primary: None,
-                    total,
-                    cause,
-                });
-            }
-            route.spread(env, before, false);
-        });
-        self.alert(now);
-    }
-
-    fn requested_of_me(&mut self, now: Duration, neighbour: Neighbour, wanted: Seq) {
-        if !self.announced {
-            return;
-        }
-        if wanted.epoch > self.own.seq.epoch {
-            self.heard_of_myself(now, neighbour, wanted);
-        }
-        let wanted = wanted.min(self.own.seq.next());
-        self.with(now, self.me, |route, env| {
-            route.remember(neighbour, wanted);
-            let mine = route.mine;
-            route.spread(env, mine, false);
-        });
-        if self.own.wished(now, &self.config, wanted) {
-            self.publish(now);
-        }
-    }
-
-    /// Somebody has a number of this node: of an earlier life, or from a node with the same key.
-    fn heard_of_myself(&mut self, now: Duration, neighbour: Neighbour, heard: Seq) {
-        match self.own.heard(now, heard) {
-            Adoption::Known => {}
-            Adoption::Adopted => {
-                self.out.push_back(Output::Epoch {
-                    epoch: self.own.seq.epoch,
-                });
-                self.publish(now);
-                // A number alone is in no hurry, but nobody has a use for the old epoch.
-                let (me, at) = (self.me, now + self.config.timers.flush);
-                self.neighbours
-                    .iter_mut()
-                    .for_each(|adjacent| adjacent.mark(me, Some(at)));
-            }
-            Adoption::Cloned => self
-                .out
-                .push_back(Output::Alarm(Alarm::ClonedKey { heard, neighbour })),
         }
     }
 }

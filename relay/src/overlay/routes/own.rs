@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::super::id::Seq;
+use super::super::id::{Distance, Neighbour, Seq};
+use super::Routes;
 use super::config::Config;
+use super::output::{Alarm, Cause, Output};
+use super::route::Told;
 
 /// No clock of ours counts so many milliseconds; beyond it is nonsense that would use up the numbers there are.
 pub(super) const EPOCH_LIMIT: u64 = 1 << 53;
@@ -28,7 +31,7 @@ pub(super) struct Own {
 
 /// What became of a number of this node that was heard from elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Adoption {
+enum Adoption {
     /// It was an old one.
     Known,
     /// It was newer, so the node has an epoch above it now.
@@ -85,7 +88,7 @@ impl Own {
     }
 
     /// A number of this node came from elsewhere: one of an earlier life, if it is newer than the present one.
-    pub(super) fn heard(&mut self, now: Duration, seq: Seq) -> Adoption {
+    fn heard(&mut self, now: Duration, seq: Seq) -> Adoption {
         if seq <= self.seq {
             return Adoption::Known;
         }
@@ -99,5 +102,92 @@ impl Own {
             number: 0,
         };
         Adoption::Adopted
+    }
+}
+
+impl Routes {
+    /// This node became an origin, as its log is not empty, or ceased to be one.
+    pub fn announce(&mut self, now: Duration, announced: bool) {
+        if announced == self.announced {
+            return;
+        }
+        self.announced = announced;
+        if announced {
+            // Whoever starved meanwhile, or went further away, can use the new number at once.
+            self.own.seq = self.own.seq.next();
+        }
+        self.publish(now);
+    }
+
+    /// The row that this node says about itself.
+    pub(super) fn publish(&mut self, now: Duration) {
+        let (me, seq) = (self.me, self.own.seq);
+        let distance = self.announced.then_some(Distance::ZERO);
+        if !self.origins.contains_key(&me) {
+            if distance.is_none() {
+                return;
+            }
+            self.create(me);
+        }
+        if distance.is_some() {
+            self.out.push_back(Output::OwnSeq { seq });
+        }
+        self.with(now, me, |route, env| {
+            let before = route.mine;
+            route.own = true;
+            route.mine = Told { seq, distance };
+            route.fd = route.mine.key().or(route.fd);
+            if route.total != distance {
+                route.total = distance;
+                let (origin, total, cause) = (route.origin, route.total, Cause::Own);
+                env.out.push_back(Output::RouteChanged {
+                    origin,
+                    primary: None,
+                    total,
+                    cause,
+                });
+            }
+            route.spread(env, before, false);
+        });
+        self.alert(now);
+    }
+
+    pub(super) fn requested_of_me(&mut self, now: Duration, neighbour: Neighbour, wanted: Seq) {
+        if !self.announced {
+            return;
+        }
+        if wanted.epoch > self.own.seq.epoch {
+            self.heard_of_myself(now, neighbour, wanted);
+        }
+        let wanted = wanted.min(self.own.seq.next());
+        self.with(now, self.me, |route, env| {
+            route.remember(neighbour, wanted);
+            let mine = route.mine;
+            route.spread(env, mine, false);
+        });
+        if self.own.wished(now, &self.config, wanted) {
+            self.publish(now);
+        }
+    }
+
+    /// Somebody has a number of this node: of an earlier life, or from a node with the same key.
+    pub(super) fn heard_of_myself(&mut self, now: Duration, neighbour: Neighbour, heard: Seq) {
+        match self.own.heard(now, heard) {
+            Adoption::Known => {}
+            Adoption::Adopted => {
+                self.out.push_back(Output::Epoch {
+                    epoch: self.own.seq.epoch,
+                });
+                self.publish(now);
+                // A number alone is in no hurry, but nobody has a use for the old epoch.
+                let (me, at) = (self.me, now + self.config.timers.flush);
+                self.neighbours
+                    .iter_mut()
+                    .for_each(|adjacent| adjacent.mark(me, Some(at)));
+            }
+            Adoption::Cloned => self
+                .out
+                .push_back(Output::Alarm(Alarm::ClonedKey { heard, neighbour })),
+        }
     }
 }
