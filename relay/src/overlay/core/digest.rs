@@ -40,68 +40,23 @@ impl Overlay {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use bytes::Bytes;
     use headwater_pubsub::wire::TrackNamespace;
 
-    use super::super::{Identity, Input, Keys, Output, Unsigned};
+    use super::super::tests::keys::{id, identity};
+    use super::super::{Input, Output};
     use super::*;
-    use crate::overlay::id::NodeId;
     use crate::overlay::message::{
-        AliasReader, AliasWriter, Credential, Entry, Fit, MAX_OBJECT, ObjectReader, ObjectWriter, Record,
-        Roles, Signature,
+        AliasReader, AliasWriter, Entry, Fit, MAX_OBJECT, ObjectReader, ObjectWriter, Record,
     };
     use crate::overlay::routes;
 
-    /// Believes everybody.
-    #[derive(Debug)]
-    struct Trusting;
-
-    impl Keys for Trusting {
-        fn sign(&self, _: &[u8]) -> Signature {
-            Signature([0; 64])
-        }
-
-        fn verify(&self, _: NodeId, _: &[u8], _: &Signature) -> bool {
-            true
-        }
-
-        fn may_announce(&self, _: NodeId, _: &Entry) -> bool {
-            true
-        }
-
-        fn is_member(&self, _: NodeId) -> bool {
-            true
-        }
-
-        fn learn(&self, _: &Credential) -> Result<Option<NodeId>, Unsigned> {
-            Ok(None)
-        }
-
-        fn credential(&self, _: NodeId) -> Option<Credential> {
-            None
-        }
-
-        fn credentialed(&self) -> BTreeSet<NodeId> {
-            BTreeSet::new()
-        }
-    }
-
     const LINK: Neighbour = Neighbour(1);
 
-    fn node(seed: u8) -> Overlay {
-        let identity = Identity {
-            node: NodeId([seed; 32]),
-            epoch: 1,
-            roles: Roles::RELAY,
-            price: 0,
-            keys: Arc::new(Trusting),
-            wall_ms: 0,
-        };
-        Overlay::new(identity, routes::Config::default())
+    fn node(seed: usize) -> Overlay {
+        Overlay::new(identity(id(seed), 1), routes::Config::default())
     }
 
     fn closes(node: &mut Overlay) -> Vec<Misconduct> {

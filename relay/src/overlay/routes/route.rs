@@ -336,7 +336,7 @@ impl Route {
     pub(super) fn deadline(&self, env: &Env<'_>) -> Option<Duration> {
         let timers = env.timers();
         let primary = self.primary.is_some();
-        let starved = !self.own && !primary && self.wanted() && self.any_path(env.neighbours);
+        let starved = !self.own && !primary && self.any_path(env.neighbours);
         [
             self.pending_until,
             self.draining.iter().map(|&(_, until)| until).min(),

@@ -1,5 +1,8 @@
 //! Starvation: neighbours have paths, but none is feasible. The node retracts, asks for a newer sequence number, and meanwhile
-//! pulls from a *tentative* upstream (the specification's section 5.9).
+//! pulls what is wanted from a *tentative* upstream (the specification's section 5.9).
+//!
+//! It asks whether or not anybody wants the origin: without a route the origin's namespaces are hidden here, so nobody would ever
+//! come to want it.
 //!
 //! The tentative upstream may be used because media proves it: nobody below a node that is cut off can have newer objects than
 //! that node had. Whether an object is such a proof is for the media half to say.
@@ -13,8 +16,6 @@ impl Route {
     pub(super) fn starve(&mut self, env: &mut Env<'_>) {
         let reason = if self.primary.is_some() {
             Some(DropReason::Superseded)
-        } else if !self.wanted() {
-            Some(DropReason::Unwanted)
         } else if !self.any_path(env.neighbours) {
             Some(DropReason::Retracted)
         } else {
@@ -27,7 +28,11 @@ impl Route {
         if self.ask.at <= env.now {
             self.ask_all(env);
         }
-        self.seek(env);
+        if self.wanted() {
+            self.seek(env);
+        } else {
+            self.recover(env, DropReason::Unwanted);
+        }
     }
 
     fn recover(&mut self, env: &mut Env<'_>, reason: DropReason) {
