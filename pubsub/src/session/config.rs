@@ -71,6 +71,9 @@ pub struct Limits {
     pub held_bytes: usize,
     /// REQUEST_UPDATEs of one request that wait for our answer; beyond, the request is reset. Default 32.
     pub pending_updates: usize,
+    /// Shortest time after which a subscription that the peer limits by EXPIRES is extended. Default 100 ms: a peer that states
+    /// less gets ten updates per second at most.
+    pub extend_pause: Duration,
     /// Namespaces under one SUBSCRIBE_NAMESPACE, either way; beyond, ours is cancelled. Default 16384.
     pub namespaces: usize,
     /// Bytes of namespaces under one SUBSCRIBE_NAMESPACE, either way; beyond, ours is cancelled. Default 2 MiB.
@@ -94,6 +97,7 @@ impl Default for Limits {
             open_requests: 4096,
             held_bytes: 1 << 20,
             pending_updates: 32,
+            extend_pause: Duration::from_millis(100),
             namespaces: 16_384,
             namespace_bytes: 2 << 20,
             ended_aliases: 256,

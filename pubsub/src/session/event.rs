@@ -231,6 +231,14 @@ pub enum Event {
         /// The parameters of REQUEST_OK, or the error.
         result: Result<Parameters, RequestError>,
     },
+    /// The peer limits a subscription by EXPIRES and refuses to extend it, which ends it as any refused update does: the
+    /// publisher, perhaps we, sends PUBLISH_DONE.
+    NotExtended {
+        /// The subscription.
+        key: RequestKey,
+        /// Why.
+        error: RequestError,
+    },
     /// An update of the peer to a subscription in which we publish broke a rule and was refused without asking: close its
     /// streams and send PUBLISH_DONE.
     UpdateFailed {

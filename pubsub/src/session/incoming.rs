@@ -44,7 +44,8 @@ impl Session {
     }
 
     /// Bytes of a request stream, in order and without holes.
-    pub fn recv(&mut self, _now: Time, key: RequestKey, bytes: Bytes) {
+    pub fn recv(&mut self, now: Time, key: RequestKey, bytes: Bytes) {
+        self.now = self.now.max(now);
         let Some(request) = self.requests.get_mut(&key) else {
             return;
         };

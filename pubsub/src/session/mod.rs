@@ -7,16 +7,17 @@
 //! Request IDs mean.
 //!
 //! One file per exchange: `setup` and `goaway` (control stream), `incoming` and `stream` (request streams), `request` (what all requests share), `update`
-//! (REQUEST_UPDATE), `extension` (parameters beside the draft), `subscription` (we subscribe), `publication` (we publish), `fetch`, `namespace`. Tables that all of them
+//! (REQUEST_UPDATE), `expiry` (EXPIRES), `extension` (parameters beside the draft), `subscription` (we subscribe), `publication` (we publish), `fetch`, `namespace`. Tables that all of them
 //! use: `ids`, `alias`, `token`.
 //!
-//! What it leaves out: expiry of subscriptions and tokens, rendezvous waits and authorization decisions, which need the
+//! What it leaves out: expiry of tokens and of subscriptions that we serve, rendezvous waits and authorization decisions, which need the
 //! application's knowledge; timers of data streams; the choice of when PUBLISH_DONE is due.
 
 mod alias;
 mod config;
 mod error;
 mod event;
+mod expiry;
 mod extension;
 mod fetch;
 mod goaway;
@@ -63,6 +64,8 @@ pub struct Session {
     agreed: bool,
     goaway: goaway::State,
     timers: BTreeMap<Timer, Time>,
+    /// Time of the latest input that told it.
+    now: Time,
     requests: BTreeMap<RequestKey, Request>,
     next_key: u64,
     /// Requests that ended but whose stream the peer has not closed, oldest first.
@@ -101,6 +104,8 @@ enum Timer {
     Goaway,
     /// After our GOAWAY on its stream, the request should be gone.
     RequestGoaway(RequestKey),
+    /// The peer will terminate the subscription unless it is extended.
+    Extend(RequestKey),
 }
 
 impl Session {
@@ -121,6 +126,7 @@ impl Session {
             agreed: false,
             goaway: goaway::State::default(),
             timers,
+            now,
             requests: BTreeMap::new(),
             next_key: 0,
             lingering: VecDeque::new(),
@@ -157,6 +163,7 @@ impl Session {
 
     /// Does what is due at `now`; harmless if nothing is.
     pub fn handle_timeout(&mut self, now: Time) {
+        self.now = self.now.max(now);
         let due: Vec<Timer> = self
             .timers
             .iter()
@@ -172,6 +179,7 @@ impl Session {
                 )),
                 Timer::Goaway => self.goaway_expired(),
                 Timer::RequestGoaway(key) => self.request_goaway_expired(key),
+                Timer::Extend(key) => self.extend(key),
             }
         }
     }

@@ -15,7 +15,7 @@ use super::namespace::Discovery;
 use super::publication::Publication;
 use super::subscription::Subscription;
 use super::token::AuthToken;
-use super::update::PeerUpdate;
+use super::update::{Asked, PeerUpdate};
 use super::{Session, goaway};
 use crate::wire::control::{RequestError, StreamKind, kind};
 use crate::wire::parameter::Scope;
@@ -53,8 +53,8 @@ pub(super) struct Request {
     pub(super) receiving: bool,
     pub(super) goaway: goaway::State,
     pub(super) exchange: Exchange,
-    /// Updates that we sent and the peer has not answered, each with the prefix that it sets.
-    pub(super) asked: VecDeque<Option<TrackNamespace>>,
+    /// Updates that we sent and the peer has not answered.
+    pub(super) asked: VecDeque<Asked>,
     /// An update failed, which ends the request one way or another.
     pub(super) update_failed: bool,
     /// Updates of the peer that we have not answered.

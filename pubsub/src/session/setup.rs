@@ -114,6 +114,7 @@ pub(super) enum Kept {
 impl Session {
     /// Bytes of the peer's control stream, from its first (the stream type is the message type of SETUP).
     pub fn recv_control(&mut self, now: Time, bytes: Bytes) {
+        self.now = self.now.max(now);
         if self.is_closed() {
             return;
         }

@@ -191,6 +191,7 @@ impl Session {
             self.by_id.remove(&id);
         }
         self.timers.remove(&Timer::RequestGoaway(key));
+        self.timers.remove(&Timer::Extend(key));
         self.held_fetches.remove(&key);
         self.held_bytes -= std::mem::replace(&mut request.held, 0);
         let (role, subject) = match ended {

@@ -18,7 +18,12 @@ pub(super) enum Subscription {
     /// Our SUBSCRIBE has no answer: Pending (Subscriber).
     Requested { subject: Subject },
     /// The peer's PUBLISH has no answer: Pending (Publisher).
-    Offered { subject: Subject, alias: u64 },
+    Offered {
+        subject: Subject,
+        alias: u64,
+        /// As the PUBLISH stated it.
+        expires_ms: Option<u64>,
+    },
     /// Accepted.
     Established { subject: Subject, alias: u64 },
 }
@@ -100,10 +105,15 @@ impl Session {
     /// [`IllegalMove`] says why nothing was sent.
     pub fn accept_publish(&mut self, key: RequestKey, parameters: Parameters) -> Result<(), IllegalMove> {
         let request = self.live(key)?;
-        let Exchange::Subscription(Subscription::Offered { subject, alias }) = &request.exchange else {
+        let Exchange::Subscription(Subscription::Offered {
+            subject,
+            alias,
+            expires_ms,
+        }) = &request.exchange
+        else {
             return Err(request.illegal());
         };
-        let (subject, alias) = (subject.clone(), *alias);
+        let (subject, alias, expires_ms) = (subject.clone(), *alias, *expires_ms);
         self.check_ours(&parameters, Scope::PublishOk)
             .map_err(IllegalMove::Parameter)?;
         let ok = RequestOk {
@@ -127,6 +137,7 @@ impl Session {
             let (_, _, subject) = ours;
             request.exchange = Exchange::Subscription(Subscription::Established { subject, alias });
         }
+        self.expires(key, expires_ms);
         self.deliver_updates(key);
         Ok(())
     }
@@ -183,7 +194,11 @@ impl Session {
         self.roles
             .insert((Role::Subscriber, Opener::Peer, subject.clone()), key);
         self.aliases.insert(alias, key);
-        let exchange = Exchange::Subscription(Subscription::Offered { subject, alias });
+        let exchange = Exchange::Subscription(Subscription::Offered {
+            subject,
+            alias,
+            expires_ms: parameters.expires_ms,
+        });
         let request = IncomingRequest::Publish {
             track,
             alias,
@@ -235,6 +250,7 @@ impl Session {
             properties,
             ..
         } = ok;
+        self.expires(key, parameters.expires_ms);
         let answer = Accepted::Subscribe {
             alias,
             parameters,

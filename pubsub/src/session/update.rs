@@ -10,7 +10,7 @@ use super::publication::Publication;
 use super::request::{After, Exchange, Opener, Request};
 use super::subscription::local_error;
 use super::token::AuthToken;
-use super::{Session, Side};
+use super::{Session, Side, Timer};
 use crate::wire::control::{RequestError, RequestOk, RequestUpdate};
 use crate::wire::parameter::Scope;
 use crate::wire::{Message, Parameters, RequestErrorCode, StreamCode, TrackNamespace};
@@ -33,6 +33,22 @@ pub(super) enum PeerUpdate {
         code: RequestErrorCode,
         reason: &'static str,
     },
+}
+
+/// An update of ours that the peer has not answered.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// The prefix that it sets.
+    prefix: Option<TrackNamespace>,
+    by: Asker,
+}
+
+/// Who wanted an update of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    Application,
+    /// The session itself, which keeps a subscription from expiring.
+    Session,
 }
 
 /// About how many bytes the parameters of a message hold while it waits.
@@ -103,6 +119,15 @@ impl Session {
     /// # Errors
     /// [`IllegalMove`] says why nothing was sent.
     pub fn update(&mut self, key: RequestKey, parameters: Parameters) -> Result<u64, IllegalMove> {
+        self.ask_update(key, parameters, Asker::Application)
+    }
+
+    pub(super) fn ask_update(
+        &mut self,
+        key: RequestKey,
+        parameters: Parameters,
+        by: Asker,
+    ) -> Result<u64, IllegalMove> {
         let request = self.live(key)?;
         let asks = request.opener == Opener::Us || request.responder_updates();
         let (true, true, false, true, Some((scope, _))) = (
@@ -129,7 +154,7 @@ impl Session {
             return Err(error.into());
         }
         if let Some(request) = self.requests.get_mut(&key) {
-            request.asked.push_back(prefix);
+            request.asked.push_back(Asked { prefix, by });
         }
         Ok(request_id)
     }
@@ -159,10 +184,12 @@ impl Session {
             Exchange::Publication(state) if ours && state.is_offered() => {
                 ok.parameters.check(Scope::PublishOk)?;
                 state.publish_ok(&ok.parameters);
+                let expires = ok.parameters.expires_ms;
                 let answer = Accepted::Publish {
                     parameters: ok.parameters,
                 };
                 self.events.push_back(Event::Accepted { key, answer });
+                self.expires(key, expires);
                 self.wake_fetches();
                 Ok(())
             }
@@ -183,20 +210,27 @@ impl Session {
         let Some(request) = self.requests.get_mut(&key) else {
             return Ok(());
         };
-        let (Some(prefix), Some((_, scope))) = (request.asked.pop_front(), request.update_scopes()) else {
+        let (Some(asked), Some((_, scope))) = (request.asked.pop_front(), request.update_scopes()) else {
             return Err(Violation::protocol("REQUEST_OK that answers nothing"));
         };
         parameters.check(scope)?;
-        self.events.push_back(Event::UpdateAnswered {
-            key,
-            result: Ok(parameters),
-        });
-        if let (Some(prefix), Exchange::Discovery(state)) = (prefix, &mut request.exchange) {
+        let expires = parameters.expires_ms;
+        if asked.by == Asker::Application {
+            self.events.push_back(Event::UpdateAnswered {
+                key,
+                result: Ok(parameters),
+            });
+        }
+        if let (Some(prefix), Exchange::Discovery(state)) = (asked.prefix, &mut request.exchange) {
             let gone = state.set_prefix(prefix);
             self.events.extend(
                 gone.into_iter()
                     .map(|namespace| Event::NamespaceDone { key, namespace }),
             );
+        }
+        // What an answer about something else leaves out is not taken back.
+        if scope == Scope::UpdateSubscriptionOk && (expires.is_some() || asked.by == Asker::Session) {
+            self.expires(key, expires);
         }
         Ok(())
     }
@@ -221,17 +255,21 @@ impl Session {
             self.over(key, After::Nothing);
             return Ok(());
         }
-        if request.asked.pop_front().is_none() {
+        let Some(asked) = request.asked.pop_front() else {
             return Err(Violation::protocol("REQUEST_ERROR that answers nothing"));
-        }
+        };
         request.update_failed = true;
         if let Exchange::Publication(state) = &mut request.exchange {
             state.fail();
             request.updates.clear();
         }
-        self.events.push_back(Event::UpdateAnswered {
-            key,
-            result: Err(error),
+        self.timers.remove(&Timer::Extend(key));
+        self.events.push_back(match asked.by {
+            Asker::Application => Event::UpdateAnswered {
+                key,
+                result: Err(error),
+            },
+            Asker::Session => Event::NotExtended { key, error },
         });
         self.wake_fetches();
         Ok(())

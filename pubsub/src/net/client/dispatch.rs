@@ -33,6 +33,17 @@ impl Handler for Inner {
                 key,
                 result.map_err(|error| RequestFailed::Refused(Box::new(error))),
             ),
+            // If we are the publisher, the end is ours to say; otherwise the publisher's PUBLISH_DONE follows.
+            Event::NotExtended { key, error } => {
+                tracing::info!(
+                    ?key,
+                    reason = error.reason,
+                    "the peer does not extend a subscription"
+                );
+                if self.state().serving.contains_key(&key) {
+                    session.end_subscription(key, PublishDoneCode::UPDATE_FAILED, "it was not extended");
+                }
+            }
             Event::UpdateFailed { key } => {
                 session.end_subscription(key, PublishDoneCode::UPDATE_FAILED, "an update broke a rule");
             }

@@ -1,6 +1,7 @@
 //! Pairs of sessions wired back to back under a virtual clock; a file per story.
 
 mod chaos;
+mod expiry;
 mod extension;
 mod fetch;
 mod goaway;
