@@ -3,7 +3,8 @@
 //! A [`Client`] is a handle on either end of a session; "client" is who opened it, but a server that is no relay uses the same
 //! type ([`attach`]). Nothing runs by itself: the [`Driver`] that comes with it must be run, on a task or beside other futures.
 //!
-//! What it does not do: reconnect, follow redirects, resolve crossing offers. It tells of GOAWAY and leaves the move to the caller.
+//! What it does not do: reconnect, follow redirects, resolve crossing offers. It tells of GOAWAY, of the session or of one
+//! request, and leaves the move to the caller.
 
 mod dispatch;
 mod offer;
@@ -18,16 +19,16 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use url::Url;
 
-use self::state::Inner;
+use self::state::{Inner, ServingKind};
 pub use self::{
     request::RequestFailed,
-    state::Goaway,
+    state::{Goaway, GoawayWatch},
     status::{TrackStatus, TrackStatusOptions},
 };
 use super::{Clock, DialError, Dialer, Driver, SessionEnd, SessionHandle, Transport};
 use crate::{
-    session::{IllegalMove, Limits, PeerSetup, Side},
-    wire::{EncodeError, SessionCode, StreamCode, Token, control::Setup},
+    session::{IllegalMove, Limits, PeerSetup, RequestKey, Session, Side},
+    wire::{EncodeError, FullTrackName, SessionCode, StreamCode, Token, TrackNamespace, control::Setup},
 };
 
 /// How a request of ours that runs until it is withdrawn came to its end.
@@ -196,6 +197,43 @@ impl Client {
     pub fn send_goaway(&self, uri: &str, timeout: Duration) -> Result<(), IllegalMove> {
         let uri = Bytes::copy_from_slice(uri.as_bytes());
         self.handle.act(|session, now| session.goaway(now, uri, timeout))
+    }
+
+    /// Ask the peer to make its subscriptions and fetches of one track, which we serve, again at `uri`, or if that is empty on this
+    /// session; gives how many were told. A client can name no `uri`, and tells nobody then. They go on meanwhile: with a `timeout`
+    /// above zero, each is reset with GOING_AWAY after it. Nothing else on the session is concerned.
+    pub fn send_track_goaway(&self, track: &FullTrackName, uri: &str, timeout: Duration) -> usize {
+        let asked: Vec<_> = {
+            let state = self.inner.state();
+            let of_track = state.serving.iter().filter(|(_, serving)| {
+                serving.track.name() == track && !matches!(serving.kind, ServingKind::Publication { .. })
+            });
+            of_track.map(|(key, _)| *key).collect()
+        };
+        self.send_elsewhere(asked, uri, timeout)
+    }
+
+    /// The same for what the peer publishes: ask it to publish a namespace at `uri`.
+    pub fn send_namespace_goaway(&self, namespace: &TrackNamespace, uri: &str, timeout: Duration) -> usize {
+        let asked: Vec<_> = {
+            let state = self.inner.state();
+            let published = state.peer_published.iter();
+            published
+                .filter(|(_, published)| *published == namespace)
+                .map(|(key, _)| *key)
+                .collect()
+        };
+        self.send_elsewhere(asked, uri, timeout)
+    }
+
+    fn send_elsewhere(&self, requests: Vec<RequestKey>, uri: &str, timeout: Duration) -> usize {
+        let uri = Bytes::copy_from_slice(uri.as_bytes());
+        let told = requests.into_iter().filter(|&key| {
+            // One that was told before, is over or has no answer yet is not counted.
+            let told = |session: &mut Session, now| session.request_goaway(now, key, uri.clone(), timeout);
+            self.handle.act(told).is_ok()
+        });
+        told.count()
     }
 
     /// Close the session; [`SessionCode::NO_ERROR`] is the usual code. What is under way may be lost.

@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     SessionHandle, Sink,
-    client::{Client, RequestFailed, request::Request},
+    client::{Client, GoawayWatch, RequestFailed, request::Request},
     queue::object_queue,
     subscriber::{Feed, Live, SubscribeOptions, Subscriber},
 };
@@ -126,7 +126,7 @@ impl Names {
 #[derive(Debug)]
 pub struct NamespaceReader {
     /// `None`: namespaces that the peer publishes to us by itself.
-    _request: Option<Request>,
+    request: Option<Request>,
     set: Arc<NamespaceSet>,
 }
 
@@ -137,6 +137,13 @@ impl NamespaceReader {
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<NamespaceChange> {
         self.set.next().await
+    }
+
+    /// Hears whether the peer wants this request made again elsewhere.
+    pub fn goaway(&self) -> GoawayWatch {
+        self.request.as_ref().map_or_else(GoawayWatch::deaf, |request| {
+            request.client.inner.goaway_watch(request.key)
+        })
     }
 
     /// Those that exist now.
@@ -326,7 +333,9 @@ impl TrackOffer {
         handle
             .act(|session, _| {
                 session.accept_publish(key, answer)?;
-                self.client.inner.state().feeds.insert(key, feed);
+                let mut state = self.client.inner.state();
+                state.feeds.insert(key, feed);
+                state.goaways.insert(key, watch::Sender::new(None));
                 Ok(())
             })
             .map_err(RequestFailed::Illegal)?;
@@ -384,7 +393,7 @@ impl Client {
         )?;
         let (request, _accepted) = asked.answer().await?;
         Ok(NamespaceReader {
-            _request: Some(request),
+            request: Some(request),
             set,
         })
     }
@@ -393,7 +402,7 @@ impl Client {
     /// Readers of one session share the changes: have one.
     pub fn published_namespaces(&self) -> NamespaceReader {
         NamespaceReader {
-            _request: None,
+            request: None,
             set: self.inner.peer_namespaces.clone(),
         }
     }

@@ -16,8 +16,8 @@ mod subscriber;
 mod transport;
 
 pub use client::{
-    Client, ConnectError, ConnectOptions, Goaway, RequestEnd, RequestFailed, TrackStatus, TrackStatusOptions,
-    attach, connect,
+    Client, ConnectError, ConnectOptions, Goaway, GoawayWatch, RequestEnd, RequestFailed, TrackStatus,
+    TrackStatusOptions, attach, connect,
 };
 pub use clock::Clock;
 pub use discovery::{NamespaceChange, NamespaceReader, TrackEvent, TrackOffer, TrackOffers};

@@ -20,7 +20,7 @@ pub use self::{
     ordered::{Ordered, OrderedOptions},
 };
 use super::{
-    client::{Client, RequestFailed, request::Request},
+    client::{Client, GoawayWatch, RequestFailed, request::Request},
     queue::object_queue,
     reader::ReceivedObject,
 };
@@ -199,6 +199,11 @@ impl Subscriber {
             .update(self.request.key, change.into_parameters())
             .await
             .map(|_parameters| ())
+    }
+
+    /// Hears whether the peer wants this request made again elsewhere.
+    pub fn goaway(&self) -> GoawayWatch {
+        self.request.client.inner.goaway_watch(self.request.key)
     }
 
     /// How the publisher ended the subscription; `None` while it has not, or if the session ended first.

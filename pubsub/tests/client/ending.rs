@@ -57,6 +57,30 @@ stories! {
         assert!(ends.far.send_goaway("", Duration::ZERO).is_err());
     }
 
+    async fn one_track_is_sent_elsewhere_and_the_others_stay(ends: Ends) {
+        for track_name in ["video", "audio"] {
+            ends.far.serve(&track(name(track_name)));
+        }
+        let mut moved = ends.near.subscribe(name("video"), SubscribeOptions::default()).await.expect("served");
+        let stays = ends.near.subscribe(name("audio"), SubscribeOptions::default()).await.expect("served");
+        assert_eq!(ends.far.send_track_goaway(&name("video"), "moqt://elsewhere.example/", Duration::from_millis(50)), 1);
+        let goaway = moved.goaway().heard().await;
+        assert_eq!((&goaway.uri[..], goaway.timeout), (&b"moqt://elsewhere.example/"[..], Duration::from_millis(50)));
+        assert_eq!(ends.far.send_track_goaway(&name("video"), "", Duration::ZERO), 0, "once");
+        assert_eq!(moved.next().await, None, "reset after the timeout");
+        assert_eq!(stays.goaway().get(), None);
+        let again = ends.near.subscribe(name("video"), SubscribeOptions::default()).await;
+        assert!(again.is_ok(), "the session takes new requests");
+    }
+
+    async fn a_client_sends_nobody_elsewhere(ends: Ends) {
+        ends.near.serve(&track(name("video")));
+        let subscriber = ends.far.subscribe(name("video"), SubscribeOptions::default()).await.expect("served");
+        assert_eq!(ends.near.send_track_goaway(&name("video"), "moqt://elsewhere.example/", Duration::ZERO), 0);
+        assert_eq!(ends.near.send_track_goaway(&name("video"), "", Duration::ZERO), 1);
+        assert_eq!(subscriber.goaway().heard().await.uri, "");
+    }
+
     async fn a_track_no_longer_served_ends_its_subscriptions(ends: Ends) {
         ends.far.serve(&track(name("video")));
         let mut subscriber = ends.near.subscribe(name("video"), SubscribeOptions::default()).await.expect("served");

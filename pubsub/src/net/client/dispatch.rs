@@ -81,8 +81,12 @@ impl Handler for Inner {
             }
             Event::Ended { key, code } => self.ended_by_peer(session, key, code),
             Event::OpenRefused { key } => self.open_refused(session, key),
-            // Moving one request is the caller's: it ends by itself after the timeout.
-            Event::RequestGoaway { key, .. } => tracing::debug!(?key, "the peer wants a request moved"),
+            Event::RequestGoaway { key, uri, timeout } => {
+                // Moving it is the caller's; it ends by itself after the timeout.
+                if let Some(told) = self.state().goaways.get(&key) {
+                    told.send_replace(Some(Goaway { uri, timeout }));
+                }
+            }
             Event::Closed { code, reason } => self.finish(&SessionEnd::Closed { code, reason }),
         }
     }

@@ -1,6 +1,6 @@
 //! What all requests of a client share: waiting for their answer, updating them, and ending with their handle.
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::Client;
 use crate::{
@@ -137,6 +137,7 @@ impl Client {
             }
             let key = send(session)?;
             state.waiting.insert(key, answered);
+            state.goaways.insert(key, watch::Sender::new(None));
             remember(&mut state, key);
             Ok::<_, RequestRefused>(key)
         });

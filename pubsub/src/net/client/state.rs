@@ -30,6 +30,37 @@ pub struct Goaway {
     pub timeout: std::time::Duration,
 }
 
+/// Hears of a GOAWAY on the stream of one request: the peer wants just that request made again, at the URI or, without one, on
+/// this session. The request goes on meanwhile; the session and its other requests are not concerned. On the same session
+/// the old one must be dropped before a track can be subscribed to again.
+#[derive(Clone, Debug)]
+pub struct GoawayWatch {
+    pub(super) heard: Option<watch::Receiver<Option<Goaway>>>,
+}
+
+impl GoawayWatch {
+    /// Of a request that nobody can send away.
+    pub(crate) const fn deaf() -> Self {
+        Self { heard: None }
+    }
+
+    /// What the peer has said.
+    pub fn get(&self) -> Option<Goaway> {
+        self.heard.as_ref().and_then(|heard| heard.borrow().clone())
+    }
+
+    /// Wait until the peer says it; never ready if the request ends without. Cancel-safe.
+    pub async fn heard(&mut self) -> Goaway {
+        if let Some(heard) = &mut self.heard
+            && let Ok(goaway) = heard.wait_for(Option::is_some).await
+            && let Some(goaway) = goaway.clone()
+        {
+            return goaway;
+        }
+        std::future::pending().await
+    }
+}
+
 /// Shared by all handles of a session and its driver.
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -54,6 +85,8 @@ pub(crate) struct State {
     pub(crate) namespaces: HashMap<RequestKey, Arc<NamespaceSet>>,
     /// Who wants tracks that the peer offers, by prefix; the key is that of SUBSCRIBE_TRACKS.
     pub(crate) offers: Vec<Arc<OfferQueue>>,
+    /// Whom to tell if the peer wants a request made again elsewhere: requests of ours, and PUBLISHes of the peer.
+    pub(crate) goaways: HashMap<RequestKey, watch::Sender<Option<Goaway>>>,
     /// What else of ours may end by itself: PUBLISH_NAMESPACE and PUBLISH.
     pub(crate) endings: HashMap<RequestKey, watch::Sender<Option<super::RequestEnd>>>,
 
@@ -114,8 +147,17 @@ impl Inner {
         state.feeds.remove(&key);
         state.namespaces.remove(&key);
         state.endings.remove(&key);
+        state.goaways.remove(&key);
         state.offers.retain(|offers| offers.key() != Some(key));
         state.serving.remove(&key)
+    }
+
+    /// Who hears of a GOAWAY on the stream of a request.
+    pub(crate) fn goaway_watch(&self, key: RequestKey) -> GoawayWatch {
+        let state = self.state();
+        GoawayWatch {
+            heard: state.goaways.get(&key).map(watch::Sender::subscribe),
+        }
     }
 
     /// The first answer to a request of ours. Nobody may wait for it any more.

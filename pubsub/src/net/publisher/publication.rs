@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::PublishedTrack;
 use crate::{
     net::client::{
-        Client, RequestEnd, RequestFailed,
+        Client, GoawayWatch, RequestEnd, RequestFailed,
         request::Request,
         state::{Serving, ServingKind},
     },
@@ -18,7 +18,7 @@ use crate::{
 /// A namespace that the peer knows we have tracks under. Dropping it withdraws it.
 #[derive(Debug)]
 pub struct NamespacePublication {
-    _request: Request,
+    request: Request,
     namespace: TrackNamespace,
     end: watch::Receiver<Option<RequestEnd>>,
 }
@@ -27,6 +27,11 @@ impl NamespacePublication {
     /// The namespace.
     pub const fn namespace(&self) -> &TrackNamespace {
         &self.namespace
+    }
+
+    /// Hears whether the peer wants this request made again elsewhere.
+    pub fn goaway(&self) -> GoawayWatch {
+        self.request.client.inner.goaway_watch(self.request.key)
     }
 
     /// Wait until the peer revokes it or the session ends. Cancel-safe.
@@ -58,6 +63,11 @@ pub struct Publication {
 }
 
 impl Publication {
+    /// Hears whether the peer wants this request made again elsewhere.
+    pub fn goaway(&self) -> GoawayWatch {
+        self.client.inner.goaway_watch(self.key)
+    }
+
     /// Wait until everything of a track that ended was sent, the peer unsubscribed, or the session ended. Cancel-safe.
     pub async fn ended(&mut self) -> RequestEnd {
         ended(&mut self.end).await
@@ -69,6 +79,7 @@ impl Drop for Publication {
         let serving = {
             let mut state = self.client.inner.state();
             state.endings.remove(&self.key);
+            state.goaways.remove(&self.key);
             state.serving.remove(&self.key)
         };
         if serving.is_some() {
@@ -104,7 +115,7 @@ impl Client {
         )?;
         let (request, _accepted) = asked.answer().await?;
         Ok(NamespacePublication {
-            _request: request,
+            request,
             namespace,
             end,
         })
