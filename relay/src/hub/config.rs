@@ -32,6 +32,13 @@ pub struct HubConfig {
     pub refusal: Duration,
     /// Upper end of that doubling. 8 s.
     pub refusal_max: Duration,
+    /// How often in a row a publisher may send one subscription elsewhere (GOAWAY on its stream) until it counts as gone, and how
+    /// often it is asked again while it takes the new subscription for a duplicate of the old one. 5.
+    pub moves: u32,
+    /// After how long without one the counting begins anew. 10 s.
+    pub steady: Duration,
+    /// First pause before it is asked again in the second case; it doubles. 50 ms: a round trip on most paths.
+    pub again: Duration,
     /// What a refusal with EXCESSIVE_LOAD gives as the time to retry. 1 s.
     pub retry: Duration,
     /// Most namespaces published. 1024.
@@ -73,6 +80,9 @@ impl Default for HubConfig {
             fill_max: Duration::from_secs(30),
             refusal: Duration::from_secs(1),
             refusal_max: Duration::from_secs(8),
+            moves: 5,
+            steady: Duration::from_secs(10),
+            again: Duration::from_millis(50),
             retry: Duration::from_secs(1),
             namespaces: 1024,
             publications: 4096,

@@ -13,6 +13,7 @@ use headwater_pubsub::wire::{FullTrackName, Location, Parameters, RequestErrorCo
 use super::Hub;
 use super::input::{FetchRange, JoiningStart, Origin, RequestKey, RequestRef, SessionId, Tag, TrackId};
 use super::listen::refuse_reserved;
+use super::opened::Purpose;
 use super::output::{Output, ServedRange};
 use super::refusals::{Refusal, error, most_useful};
 use super::session::{Incoming, Kind};
@@ -404,6 +405,10 @@ impl Hub {
         let RequestRef::Hub(_, tag) = request else {
             return None;
         };
-        self.fill(tag).map(|fill| fill.track)
+        match &self.opened.get(&tag)?.purpose {
+            Purpose::Fill(fill) => Some(fill.track),
+            &Purpose::Repair { track } => Some(track),
+            _ => None,
+        }
     }
 }

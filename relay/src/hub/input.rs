@@ -245,6 +245,8 @@ pub enum Input {
         request: RequestRef,
         result: Result<(), RequestError>,
     },
+    /// The peer wants an upstream request of the hub made elsewhere (GOAWAY on its stream); it goes on until then.
+    RequestGoaway { request: RequestRef },
     /// A PUBLISH of the hub could not be sent for want of stream credit; it is over.
     Blocked { tag: Tag },
 

@@ -181,10 +181,17 @@ impl Hub {
         };
         let ask: Vec<SessionId> = upstreams
             .iter()
-            .filter(|session| !track.sources.contains_key(session) && self.sessions.contains_key(session))
+            .filter(|session| {
+                let source = track.sources.get(session);
+                source.is_none_or(|source| source.leaving) && self.sessions.contains_key(session)
+            })
             .copied()
             .collect();
         for session in ask {
+            // One that is leaving is asked again where there is no other: it is told from where on, so nothing is lost.
+            if let Some(leaving) = self.remove_source(id, session) {
+                self.close(leaving.request, StreamCode::GOING_AWAY);
+            }
             self.ask(id, name, session);
         }
     }

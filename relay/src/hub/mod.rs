@@ -17,6 +17,7 @@ mod groups;
 mod input;
 mod listen;
 mod mesh;
+mod moved;
 mod namespaces;
 mod opened;
 mod output;
@@ -239,6 +240,7 @@ impl Hub {
             Input::Rejected { tag, error } => self.rejected(tag, error),
             Input::Done { request, done } => self.done(request, done),
             Input::UpdateAnswered { request, result } => self.update_answered(request, result),
+            Input::RequestGoaway { request } => self.request_goaway(request),
             Input::Blocked { tag } => self.offer_blocked(tag),
             Input::LargestGroup { track, group } => self.largest_group(track, group),
             Input::Hole { request, start, end } => self.hole(request, start, end),

@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     Offer { track: TrackId },
     /// An upstream FETCH.
     Fill(Fill),
+    /// A FETCH for what was missed while a subscription was made again.
+    Repair { track: TrackId },
     /// A TRACK_STATUS passed on for this one.
     Status { of: RequestRef },
 }
@@ -86,7 +88,9 @@ impl Hub {
             (Purpose::Fill(_), Answer::Fetch { end, end_of_track }) => {
                 self.fill_accepted(tag, end, end_of_track);
             }
-            (&Purpose::Status { of }, Answer::TrackStatus(ok)) => {
+            (&Purpose::Status { of }, Answer::TrackStatus(mut ok)) => {
+                // How long a subscription there would last says nothing of one here.
+                ok.parameters.expires_ms = None;
                 self.forget(tag);
                 if self.take_peer_request(of).is_some() {
                     self.push(Output::AnswerTrackStatus { request: of, ok });
@@ -105,6 +109,7 @@ impl Hub {
             Purpose::Subscribe { track } => self.source_refused(track, session, refusal),
             Purpose::Offer { track } => self.drop_listener(track, RequestRef::Hub(session, tag)),
             Purpose::Fill(fill) => self.fill_refused(tag, session, &fill, &refusal),
+            Purpose::Repair { track } => self.repair_over(track, RequestRef::Hub(session, tag)),
             Purpose::Status { of } => self.status_refused(of, session, refusal),
         }
     }
@@ -144,7 +149,12 @@ impl Hub {
         let id = match request {
             RequestRef::Hub(_, tag) => match self.opened.get(&tag)?.purpose {
                 Purpose::Subscribe { track } => track,
-                Purpose::Offer { .. } | Purpose::Fill(_) | Purpose::Status { .. } => return None,
+                Purpose::Offer { .. }
+                | Purpose::Fill(_)
+                | Purpose::Repair { .. }
+                | Purpose::Status { .. } => {
+                    return None;
+                }
             },
             RequestRef::Peer(_, key) => match self.sessions.get(&session)?.request(key)? {
                 &Incoming::Publish { track } => track,
@@ -174,18 +184,24 @@ impl Hub {
         let step = track.groups.learn(dynamic_groups);
         self.step_groups(id, step);
         self.upstream_established(id, session);
+        self.repair(id, session);
+        self.release_leaving(id, session);
         self.touch(id);
     }
 
     fn source_refused(&mut self, id: TrackId, session: SessionId, refusal: RequestError) {
         let now = self.now;
-        let Some(track) = self.tracks.get_mut(id) else {
+        if self.refused_again(id, session, &refusal) {
+            return;
+        }
+        let Some(source) = self
+            .tracks
+            .get_mut(id)
+            .and_then(|track| track.sources.get_mut(&session))
+        else {
             return;
         };
-        let Some(source) = track.sources.get_mut(&session) else {
-            return;
-        };
-        if refusal.code == RequestErrorCode::DUPLICATE_SUBSCRIPTION {
+        if source.again.is_none() && refusal.code == RequestErrorCode::DUPLICATE_SUBSCRIPTION {
             // Its PUBLISH for this track crossed our SUBSCRIBE and may arrive after this answer.
             source.state = SourceState::Crossing;
             self.timers.set(
@@ -200,6 +216,9 @@ impl Hub {
 
     /// The PUBLISH that was to explain a refusal did not come.
     pub(super) fn crossing_over(&mut self, id: TrackId, session: SessionId) {
+        if self.ask_once_more(id, session) {
+            return;
+        }
         if self.remove_source(id, session).is_some() {
             self.refused(
                 id,

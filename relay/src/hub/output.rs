@@ -35,6 +35,9 @@ pub enum Outgoing {
         end: Location,
         parameters: Parameters,
     },
+    /// FETCH, standalone, for what a track missed since its `Bridge`: its objects are owed to subscribers. If nothing is
+    /// missing, `Rejected` says so.
+    Repair { track: TrackId, name: FullTrackName },
     /// TRACK_STATUS.
     TrackStatus {
         name: FullTrackName,
@@ -96,6 +99,11 @@ pub enum Output {
     TrackCreated { track: TrackId, name: FullTrackName },
     /// The publishers of the track are elsewhere from now on: only groups after the largest known may come of them.
     TrackMoved { track: TrackId },
+    /// The only source of the track is about to be replaced: note how far it brought the track, and keep what is incomplete,
+    /// until `Bridged` or the end of the track.
+    Bridge { track: TrackId },
+    /// See `Bridge`.
+    Bridged { track: TrackId },
     /// No source is left or the track is malformed: end every subscription it is served to with PUBLISH_DONE, once its
     /// objects are delivered (at once if malformed). All are over.
     TrackEnded {
@@ -241,6 +249,8 @@ impl Output {
             Self::Open { session, .. } => Some(*session),
             Self::TrackCreated { .. }
             | Self::TrackMoved { .. }
+            | Self::Bridge { .. }
+            | Self::Bridged { .. }
             | Self::Want { .. }
             | Self::Unwant { .. }
             | Self::Upstream { .. }

@@ -98,14 +98,9 @@ impl Hub {
         };
         let request = self.open(session, Purpose::Subscribe { track: id }, request);
         if let Some(track) = self.tracks.get_mut(id) {
-            track.sources.insert(
-                session,
-                Source {
-                    request,
-                    state: SourceState::Asked,
-                    unanswered: 0,
-                },
-            );
+            track
+                .sources
+                .insert(session, Source::new(request, SourceState::Asked));
         }
     }
 

@@ -123,6 +123,7 @@ impl Hub {
             }
             Purpose::Offer { track } => self.drop_listener(track, request),
             Purpose::Fill(fill) => self.fill_refused(tag, session, &fill, &refusal.into()),
+            Purpose::Repair { track } => self.repair_over(track, request),
             Purpose::Status { of } => self.status_refused(of, session, refusal.into()),
         }
     }

@@ -12,7 +12,7 @@ use super::output::Output;
 use super::refusals::{error, is_verdict, most_useful};
 use super::session::Incoming;
 use super::timers::Timer;
-use super::tracks::{Asker, Listener, ListenerState, SourceState};
+use super::tracks::{Asker, Listener, ListenerState, Repair, SourceState};
 use super::{Interest, SessionId};
 
 impl Hub {
@@ -43,6 +43,15 @@ impl Hub {
         track
             .backoff
             .retain(|session, _| self.sessions.contains_key(session));
+        track
+            .moves
+            .retain(|session, _| self.sessions.contains_key(session));
+        let again = track.sources.values().any(|source| source.again.is_some());
+        if track.repair == Repair::Due && !again {
+            // The subscription that was to be made again will not be: what it missed is not known.
+            track.repair = Repair::Done;
+            self.bridged(id);
+        }
         self.pursue(id);
         if self.is_of_mesh(id) && !self.settle_in_mesh(id) {
             return;
@@ -291,6 +300,7 @@ impl Hub {
         self.timers.cancel(Timer::Linger(id));
         self.unwant(id);
         self.forget_offers(id);
+        self.end_repairs(id);
         if let Some(track) = self.tracks.remove(id) {
             self.mesh.unpin(&track.name, track.origin);
             if track.created {

@@ -3,6 +3,7 @@
 mod discovery;
 mod fetch;
 mod mesh;
+mod moved;
 mod properties;
 mod publish;
 mod subscribe;

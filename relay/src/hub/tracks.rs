@@ -37,6 +37,12 @@ pub(super) struct Track {
     pub(super) said: BTreeMap<SessionId, RequestError>,
     /// How long the next refusal of a publisher counts.
     pub(super) backoff: BTreeMap<SessionId, Duration>,
+    /// Publishers that sent the subscription elsewhere, and how often in a row.
+    pub(super) moves: BTreeMap<SessionId, Moves>,
+    /// Something may be missing since a source was given up; it is to be fetched from the next one.
+    pub(super) repair: Repair,
+    /// The fetches for that.
+    pub(super) repairs: BTreeSet<RequestRef>,
     pub(super) groups: NewGroups,
     /// A listener left or changed its forward state: upstream may have to stop forwarding.
     pub(super) quieter: bool,
@@ -49,6 +55,24 @@ pub(super) struct Source {
     pub(super) state: SourceState,
     /// REQUEST_UPDATEs that were not answered.
     pub(super) unanswered: u32,
+    /// Of a subscription that is being made again: how often it was refused as a duplicate of the old one.
+    pub(super) again: Option<u32>,
+    /// It goes as soon as another one is established.
+    pub(super) leaving: bool,
+}
+
+/// Whether a track misses something that its next source may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repair {
+    Done,
+    Due,
+}
+
+/// How often in a row a publisher sent a subscription elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moves {
+    pub(super) count: u32,
+    pub(super) last: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +90,16 @@ pub(super) enum SourceState {
 }
 
 impl Source {
+    pub(super) const fn new(request: RequestRef, state: SourceState) -> Self {
+        Self {
+            request,
+            state,
+            unanswered: 0,
+            again: None,
+            leaving: false,
+        }
+    }
+
     pub(super) const fn is_established(self) -> bool {
         matches!(
             self.state,
@@ -129,6 +163,9 @@ impl Track {
             last_end: None,
             said: BTreeMap::new(),
             backoff: BTreeMap::new(),
+            moves: BTreeMap::new(),
+            repair: Repair::Done,
+            repairs: BTreeSet::new(),
             groups: NewGroups::default(),
             quieter: false,
         }

@@ -110,7 +110,10 @@ impl Hub {
             self.source_left(
                 id,
                 session,
-                Some((PublishDoneCode::UPDATE_FAILED, refusal.reason)),
+                Some((
+                    PublishDoneCode::UPDATE_FAILED,
+                    format!("the publisher refused an update: {}", refusal.reason),
+                )),
             );
             return;
         }

@@ -10,7 +10,7 @@ use headwater_pubsub::{
     session::{FetchTarget, RequestKey, RequestRefused},
     track::{Authority, Edge, Track},
     wire::{
-        FullTrackName, GroupOrder, Parameters, PublishDoneCode, RequestErrorCode,
+        FullTrackName, GroupOrder, Location, Parameters, PublishDoneCode, RequestErrorCode,
         control::{PublishDone, RequestError},
     },
 };
@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::{
     events::take_in,
-    state::{Opened, ServedFetch, Session, Shared, State},
+    state::{Bridge, Opened, ServedFetch, Session, Shared, State},
 };
 use crate::admin::LimitName;
 use crate::hub::{Input, Outgoing, Output, RequestRef, ServedRange, SessionId, Tag, TrackId};
@@ -30,28 +30,6 @@ impl Shared {
     /// Carry out one output. What fails on the way is fed back to the hub as an input.
     pub(super) fn apply(&self, state: &mut State, output: Output) {
         match output {
-            Output::TrackCreated { track, name } => {
-                state
-                    .tracks
-                    .insert(track, Track::new(name, Authority::Relay, &self.cache));
-            }
-            Output::TrackEnded { track, code, reason } => {
-                state.tracks.get(&track).inspect(|track| track.end(code, reason));
-            }
-            Output::TrackDropped { track } => {
-                state.tracks.remove(&track);
-                if let Some(mesh) = &mut state.mesh {
-                    mesh.forget(track);
-                }
-            }
-            Output::WatchLargestGroup { track, watch } => {
-                if watch {
-                    state.watched.insert(track, None);
-                } else {
-                    state.watched.remove(&track);
-                }
-                self.timer.notify_one();
-            }
             Output::Open {
                 session,
                 tag,
@@ -105,6 +83,41 @@ impl Shared {
                     accept_publish(entry, key, id, &track, forward, new_group_request);
                     None
                 });
+            }
+            other => self.apply_track(state, other),
+        }
+    }
+
+    /// What tracks there are, and what is kept of them.
+    fn apply_track(&self, state: &mut State, output: Output) {
+        match output {
+            Output::TrackCreated { track, name } => {
+                state
+                    .tracks
+                    .insert(track, Track::new(name, Authority::Relay, &self.cache));
+            }
+            Output::Bridge { track } => bridge(state, track),
+            Output::Bridged { track } => {
+                state.bridges.remove(&track);
+            }
+            Output::TrackEnded { track, code, reason } => {
+                state.bridges.remove(&track);
+                state.tracks.get(&track).inspect(|track| track.end(code, reason));
+            }
+            Output::TrackDropped { track } => {
+                state.tracks.remove(&track);
+                state.bridges.remove(&track);
+                if let Some(mesh) = &mut state.mesh {
+                    mesh.forget(track);
+                }
+            }
+            Output::WatchLargestGroup { track, watch } => {
+                if watch {
+                    state.watched.insert(track, None);
+                } else {
+                    state.watched.remove(&track);
+                }
+                self.timer.notify_one();
             }
             other => self.apply_answer(state, other),
         }
@@ -299,6 +312,7 @@ impl Shared {
         let track = match &request {
             Outgoing::Subscribe { track, .. }
             | Outgoing::Publish { track, .. }
+            | Outgoing::Repair { track, .. }
             | Outgoing::Fetch { track, .. } => Some(*track),
             Outgoing::TrackStatus { .. } => None,
         };
@@ -307,7 +321,19 @@ impl Shared {
         if let Some(mesh) = &state.mesh {
             mesh.address(&mut request, session, known.as_deref());
         }
-        match send(&entry.handle, request, known.as_ref()) {
+        let from = track
+            .and_then(|id| state.bridges.get(&id))
+            .map(|bridge| bridge.from);
+        let gap = known
+            .as_ref()
+            .zip(from)
+            .and_then(|(track, from)| missed(track, from));
+        if matches!(request, Outgoing::Repair { .. }) && gap.is_none() {
+            let error = refusal(RequestErrorCode::INVALID_RANGE, "nothing was missed");
+            state.inputs.push_back(Input::Rejected { tag, error });
+            return;
+        }
+        match send(&entry.handle, request, known.as_ref(), gap) {
             Ok((key, offer)) => {
                 entry.tags.insert(tag, key);
                 entry.opened.insert(key, Opened { tag, track, offer });
@@ -331,6 +357,7 @@ fn send(
     handle: &SessionHandle,
     request: Outgoing,
     track: Option<&Arc<Track>>,
+    gap: Option<(Location, Location)>,
 ) -> Result<(RequestKey, Option<(u64, Edge)>), RequestRefused> {
     match request {
         Outgoing::Subscribe { name, parameters, .. } => handle
@@ -368,10 +395,46 @@ fn send(
             }
             Ok((key, None))
         }
+        Outgoing::Repair { name, .. } => {
+            let (start, last) = gap.unwrap_or_default();
+            let end = Location::new(last.group, last.object.checked_add(1).unwrap_or(0));
+            let target = FetchTarget::Standalone {
+                track: name,
+                start,
+                end,
+            };
+            let key = handle.act(|session, _| session.fetch(target, Parameters::default()))?;
+            if let Some(track) = track {
+                let order = GroupOrder::Ascending;
+                let fill = track.fill(start, last, order).repair();
+                handle.receive_fetch(key, FillSink::Track(fill, order));
+            }
+            Ok((key, None))
+        }
         Outgoing::TrackStatus { name, parameters, .. } => handle
             .act(|session, _| session.track_status(name, parameters))
             .map(|key| (key, None)),
     }
+}
+
+/// The only source of a track goes; one that is waiting to make up for another one already keeps its place.
+fn bridge(state: &mut State, id: TrackId) {
+    let Some(track) = state.tracks.get(&id) else {
+        return;
+    };
+    let from = track.next_expected().unwrap_or_default();
+    let bridge = state.bridges.entry(id).or_insert_with(|| Bridge {
+        from,
+        _source: track.source(),
+    });
+    bridge.from = bridge.from.min(from);
+}
+
+/// The first and last location that a track may have missed since it was complete up to `from`.
+fn missed(track: &Track, from: Location) -> Option<(Location, Location)> {
+    let start = track.next_expected().map_or(from, |next| next.min(from));
+    let last = track.largest()?;
+    (start <= last).then_some((start, last))
 }
 
 /// Find the session and the request, act, and feed back what comes of it.

@@ -72,9 +72,18 @@ impl SessionHandler {
                     self.forget(state, key);
                 }
             }
-            Event::RequestGoaway { key, .. } => {
-                debug!(session = self.id.0, ?key, "peer wants a request moved")
+            Event::RequestGoaway { key, uri, .. } => {
+                info!(
+                    session = self.id.0,
+                    ?key,
+                    uri = shown(&uri),
+                    "peer wants a request moved"
+                );
+                if let Some(request) = self.reference(state, key) {
+                    state.inputs.push_back(Input::RequestGoaway { request });
+                }
             }
+            Event::NotExtended { key, error } => self.not_extended(state, handle, key, error),
             Event::Closed { code, reason } => debug!(session = self.id.0, %code, reason, "session closed"),
             // We never ask for namespaces or tracks here.
             other => debug!(session = self.id.0, event = ?other, "not for a relay"),
@@ -260,6 +269,29 @@ impl SessionHandler {
             request,
             result: result.map(|_| ()),
         });
+    }
+
+    /// A subscription ends because the peer, who limits it, does not extend it.
+    fn not_extended(
+        &self,
+        state: &mut State,
+        handle: &SessionHandle,
+        key: RequestKey,
+        mut error: headwater_pubsub::wire::control::RequestError,
+    ) {
+        let offered = state
+            .sessions
+            .get(&self.id)
+            .and_then(|entry| entry.opened.get(&key))
+            .is_some_and(|opened| opened.offer.is_some());
+        if offered {
+            return handle.end_subscription(key, PublishDoneCode::UPDATE_FAILED, "it was not extended");
+        }
+        if let Some(request) = self.reference(state, key) {
+            error.reason = format!("it does not extend the subscription ({})", error.reason);
+            let result = Err(error);
+            state.inputs.push_back(Input::UpdateAnswered { request, result });
+        }
     }
 
     /// The track that a request of this session feeds.

@@ -11,8 +11,8 @@ use std::{
 use headwater_pubsub::{
     net::{Clock, DataEvent, Handler, SessionEnd, SessionHandle, TransportClosed},
     session::{self, Event},
-    track::{Cache, CacheLimits, Edge, Track},
-    wire::{GroupOrder, PublishDoneCode, SessionCode, TrackNamespace, control::PublishDone},
+    track::{Cache, CacheLimits, Edge, Source, Track},
+    wire::{GroupOrder, Location, PublishDoneCode, SessionCode, TrackNamespace, control::PublishDone},
 };
 
 use crate::{
@@ -68,6 +68,8 @@ pub(crate) struct State {
     pub(crate) next_session: u64,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) tracks: HashMap<TrackId, Arc<Track>>,
+    /// Tracks whose only source is being replaced.
+    pub(crate) bridges: HashMap<TrackId, Bridge>,
     /// What the metrics have of each track's losses.
     pub(crate) track_tallies: HashMap<TrackId, TrackTally>,
     /// Tracks whose largest group the hub wants to know, and what it was told.
@@ -76,6 +78,14 @@ pub(crate) struct State {
     pub(crate) mesh: Option<mesh::MeshState>,
     /// What has to be fed to the hub after the outputs at hand.
     pub(crate) inputs: VecDeque<Input>,
+}
+
+/// What outlives the source of a track until the next one has made up for what was missed.
+pub(crate) struct Bridge {
+    /// Where what was not received begins.
+    pub(crate) from: Location,
+    /// Keeps incomplete objects for the next source.
+    pub(crate) _source: Source,
 }
 
 /// A session in the tables.
@@ -140,7 +150,7 @@ pub(crate) struct ServedFetch {
 /// What came with a PUBLISH.
 pub(crate) struct Offer {
     pub(crate) properties: headwater_pubsub::wire::Properties,
-    pub(crate) largest: Option<headwater_pubsub::wire::Location>,
+    pub(crate) largest: Option<Location>,
 }
 
 impl State {
@@ -274,6 +284,7 @@ impl Shared {
                 next_session: 1,
                 sessions: BTreeMap::new(),
                 tracks: HashMap::new(),
+                bridges: HashMap::new(),
                 track_tallies: HashMap::new(),
                 watched: BTreeMap::new(),
                 mesh: mesh_state,

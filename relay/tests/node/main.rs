@@ -19,6 +19,7 @@ mod mesh;
 mod mesh_nodes;
 mod mesh_paths;
 mod mesh_requests;
+mod moved;
 mod offer;
 mod peer;
 mod running;

@@ -206,6 +206,7 @@ impl Hub {
 
     pub(in crate::hub) fn fill_done(&mut self, tag: Tag, outcome: FillOutcome) {
         if self.fill(tag).is_none() {
+            self.repaired(tag);
             return;
         }
         let Some(Opened {

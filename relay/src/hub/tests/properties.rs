@@ -155,6 +155,7 @@ impl Node {
                     "{track:?} is in use"
                 );
             }
+            Output::Bridge { track } | Output::Bridged { track } => assert!(self.tracks.contains(track)),
             Output::TrackEnded { track, .. } => self.observe_end(*track),
             Output::WatchLargestGroup { track, watch } => {
                 assert!(self.tracks.contains(track));
@@ -225,7 +226,9 @@ impl Node {
         let (kind, name, track) = match request {
             Outgoing::Subscribe { track, name, .. } => (Kind::Subscribe, name, Some(*track)),
             Outgoing::Publish { track, name, .. } => (Kind::Offer, name, Some(*track)),
-            Outgoing::Fetch { track, name, .. } => (Kind::Fill, name, Some(*track)),
+            Outgoing::Fetch { track, name, .. } | Outgoing::Repair { track, name } => {
+                (Kind::Fill, name, Some(*track))
+            }
             Outgoing::TrackStatus { name, .. } => (Kind::Status, name, None),
         };
         assert!(track.is_none_or(|track| self.tracks.contains(&track)));

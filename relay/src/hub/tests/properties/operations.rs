@@ -28,6 +28,9 @@ enum Op {
     Goaway {
         session: u64,
     },
+    Move {
+        pick: usize,
+    },
     Subscribe {
         session: u64,
         track: usize,
@@ -110,6 +113,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => (s(), any::<bool>()).prop_map(|(session, identity)| Op::Up { session, identity }),
         1 => s().prop_map(|session| Op::Down { session }),
         1 => (0..24_u64).prop_map(|session| Op::Goaway { session }),
+        3 => p().prop_map(|pick| Op::Move { pick }),
         6 => (s(), track.clone(), prop_oneof![Just(0), 1..4000_u16], forward(), group()).prop_map(
             |(session, track, wait, forward, new_group)| Op::Subscribe { session, track, wait, forward, new_group }
         ),
@@ -158,6 +162,12 @@ impl Node {
             Op::Goaway { session } => {
                 if let Some(&session) = self.up.get(&session) {
                     self.feed(Input::SessionGoaway { session });
+                }
+            }
+            Op::Move { pick } => {
+                let ours = |request: &RequestRef, _: &Request| matches!(request, RequestRef::Hub(..));
+                if let Some(request) = self.pick(pick, ours) {
+                    self.feed(Input::RequestGoaway { request });
                 }
             }
             Op::Pass { ms } => self.pass(Duration::from_millis(u64::from(ms))),
