@@ -2,7 +2,7 @@
 //!
 //! A fresh feed joins at the start of the newest group. After a lost session it subscribes again and fetches what was
 //! published meanwhile, from the object after the last one given on, so that nothing the relay still has is missed or
-//! repeated. A publisher that starts its numbers over is recognised and read from its newest group.
+//! repeated. It does the same when a server sends the subscription elsewhere. A publisher that starts its numbers over is recognised and read from its newest group.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,13 +12,15 @@ use headwater_pubsub::net::{
     Client, FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, Past, ReceivedObject,
     RequestFailed, SubscribeOptions, Subscriber,
 };
+use headwater_pubsub::wire::control::RequestError;
 use headwater_pubsub::wire::data::ObjectStatus;
 use headwater_pubsub::wire::{FullTrackName, Location, PublishDoneCode, RequestErrorCode};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::link::{Link, Session};
+use crate::link::{InCircles, Link, Moves, Session, elsewhere};
 use crate::output::Console;
 
 /// How long a request may wait at the relay for the track.
@@ -56,8 +58,20 @@ pub enum Event {
     Refused(RequestFailed),
 }
 
-/// The session at hand, `None` while there is none.
-pub type Current = watch::Receiver<Option<Client>>;
+/// The session at hand, and how to get another one.
+#[derive(Clone, Debug)]
+pub struct Current {
+    session: watch::Receiver<Option<Client>>,
+    link: Arc<Link>,
+}
+
+impl Current {
+    /// The session, `None` while there is none.
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        self.session.borrow().clone()
+    }
+}
 
 /// Keeps a session open and tells readers of it, until `closing`.
 async fn keep(
@@ -133,6 +147,8 @@ enum End {
     Subscription,
     /// The subscription is over because we were too slow.
     Behind,
+    /// The server sent the subscription elsewhere: to this session, or back to the one at hand.
+    Moved(Option<Session>),
 }
 
 impl Feed {
@@ -157,24 +173,40 @@ impl Feed {
 
     async fn run(mut self, mut current: Current, out: &Output) -> Result<(), Gone> {
         let mut waiting = false;
+        let mut moves = Moves::default();
+        let mut detour: Option<Session> = None;
         loop {
-            let client = match current.wait_for(Option::is_some).await {
+            let client = match current.session.wait_for(Option::is_some).await {
                 Ok(client) => client.clone(),
                 Err(_ended) => return Ok(()),
             };
+            let away = detour.take();
+            let client = away.as_ref().map(|session| session.client.clone()).or(client);
             let Some(client) = client else { continue };
             match self.open(&client, out, &mut waiting).await? {
                 Ok(reading) => {
                     if std::mem::take(&mut waiting) {
                         out.send(Event::Found).await?;
                     }
-                    match self.read(reading, out).await? {
+                    match self.read(reading, &current.link, out).await? {
                         End::Track => return out.send(Event::Ended).await,
                         End::Subscription => {}
                         End::Behind => self.next = None,
+                        End::Moved(session) => {
+                            if let Err(circles) = moves.count(Instant::now()) {
+                                return out.send(Event::Refused(in_circles(circles))).await;
+                            }
+                            detour = session.or(away);
+                            continue;
+                        }
                     }
                 }
-                Err(failed) if self.is_final(&failed) => return out.send(Event::Refused(failed)).await,
+                // What another server says does not bind this one.
+                Err(failed)
+                    if away.is_none() && self.is_final(&failed) && moves.is_steady(Instant::now()) =>
+                {
+                    return out.send(Event::Refused(failed)).await;
+                }
                 Err(failed) => {
                     tracing::debug!(track = %self.track, %failed, "not subscribed");
                     let absent = failed.code().is_some();
@@ -184,7 +216,7 @@ impl Feed {
                 }
             }
             tokio::select! {
-                _ = current.changed() => {}
+                _ = current.session.changed() => {}
                 () = tokio::time::sleep(RETRY) => {}
             }
         }
@@ -274,8 +306,27 @@ impl Feed {
         fetched.inspect_err(gone).ok()
     }
 
-    async fn read(&mut self, mut reading: Reading, out: &Output) -> Result<End, Gone> {
-        while let Some(object) = reading.next().await {
+    async fn read(&mut self, mut reading: Reading, link: &Link, out: &Output) -> Result<End, Gone> {
+        let mut goaway = reading.live.subscriber().goaway();
+        let moving = async {
+            match elsewhere(&goaway.heard().await) {
+                Some(url) => link
+                    .dial_elsewhere(&url)
+                    .await
+                    .inspect_err(|failure| tracing::info!(%failure, "the server sent us elsewhere in vain"))
+                    .ok(),
+                None => None,
+            }
+        };
+        tokio::pin!(moving);
+        // Where the subscription is now, it goes on until there is another place.
+        loop {
+            let object = tokio::select! {
+                biased;
+                session = &mut moving => return Ok(End::Moved(session)),
+                object = reading.next() => object,
+            };
+            let Some(object) = object else { break };
             if let Some(lack) = reading.take_lack() {
                 tracing::warn!(track = %self.track, lack, "not all of the past has come");
             }
@@ -313,6 +364,15 @@ impl Feed {
             _ => End::Subscription,
         })
     }
+}
+
+fn in_circles(circles: InCircles) -> RequestFailed {
+    RequestFailed::Refused(Box::new(RequestError {
+        code: RequestErrorCode::GOING_AWAY,
+        retry_after_ms: None,
+        reason: circles.to_string(),
+        redirect: None,
+    }))
 }
 
 /// A publisher without wall-clock group IDs came back: its numbers are far below what was read.
@@ -413,7 +473,11 @@ impl Keeper {
     /// Keeps `session` open on a task.
     #[must_use]
     pub fn new(link: Arc<Link>, session: Session, console: Arc<Console>) -> Self {
-        let (told, current) = watch::channel(Some(session.client.clone()));
+        let (told, at_hand) = watch::channel(Some(session.client.clone()));
+        let current = Current {
+            session: at_hand,
+            link: link.clone(),
+        };
         let closing = CancellationToken::new();
         let ending = closing.clone();
         let mut tasks = JoinSet::new();
@@ -440,18 +504,4 @@ impl Keeper {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_that_start_over_are_told_from_ones_that_lag() {
-        let at = Location::new;
-        // Counted from zero by a new publisher.
-        assert!(started_over(at(100, 0), at(0, 5)));
-        assert!(started_over(at(1_700_000_000_000, 3), at(12, 0)));
-        // A relay that lags, or has what we have.
-        assert!(!started_over(at(1_700_000_000_000, 3), at(1_699_999_998_000, 9)));
-        assert!(!started_over(at(5, 3), at(5, 2)));
-        assert!(!started_over(at(5, 3), at(9, 0)));
-    }
-}
+mod tests;

@@ -17,6 +17,8 @@ pub mod link;
 pub mod media;
 pub mod options;
 pub mod output;
+#[cfg(test)]
+mod servers;
 pub mod signal;
 pub mod source;
 mod table;

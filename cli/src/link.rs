@@ -9,6 +9,7 @@ use headwater_pubsub::net::{
 };
 use headwater_pubsub::wire::{SessionCode, Token};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::args::ConnectArgs;
@@ -30,6 +31,55 @@ const QUIET: Duration = Duration::from_millis(150);
 const QUIET_BYTES: u64 = 256;
 /// How long the closing of the last connection may take.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How often in a row a request may be sent to another server.
+const MOVES: u32 = 5;
+/// A stay of so long at one server ends the row.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// How often servers have sent a request elsewhere in a row.
+#[derive(Debug, Default)]
+pub struct Moves {
+    count: u32,
+    last: Option<Instant>,
+}
+
+/// The servers send a request round and round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("servers sent the request elsewhere more than {MOVES} times in a row")]
+pub struct InCircles;
+
+impl Moves {
+    /// Whether the last one is long ago, if there was any.
+    #[must_use]
+    pub fn is_steady(&self, now: Instant) -> bool {
+        self.last.is_none_or(|last| now - last >= STEADY)
+    }
+
+    /// Counts one more.
+    ///
+    /// # Errors
+    /// There were too many without a longer stay between them.
+    pub fn count(&mut self, now: Instant) -> Result<(), InCircles> {
+        if self.is_steady(now) {
+            self.count = 0;
+        }
+        self.last = Some(now);
+        self.count += 1;
+        if self.count > MOVES {
+            Err(InCircles)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Where a GOAWAY leads, if not to the same place.
+#[must_use]
+pub fn elsewhere(goaway: &Goaway) -> Option<Url> {
+    let url = Url::parse(std::str::from_utf8(&goaway.uri).ok()?).ok()?;
+    (matches!(url.scheme(), "moqt" | "https") && url.has_host()).then_some(url)
+}
 
 /// A server, and how to get a session there.
 #[derive(Debug)]
@@ -117,30 +167,52 @@ impl Link {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .take();
-        let url = redirect.as_ref().unwrap_or(&self.target.url);
+        let target = redirect.map_or_else(|| self.target.clone(), |url| self.target_at(url));
+        self.open(&target, self.token.as_deref()).await
+    }
+
+    /// Opens a session where a GOAWAY leads, believing whom we believe here. The token is shown to the same host only.
+    ///
+    /// # Errors
+    /// See [`Link::dial`].
+    pub async fn dial_elsewhere(&self, url: &Url) -> Result<Session, Failure> {
+        let same_host = url.host() == self.target.url.host();
+        let token = self.token.as_deref().filter(|_| same_host);
+        self.open(&self.target_at(url.clone()), token).await
+    }
+
+    fn target_at(&self, url: Url) -> Target {
+        Target {
+            url,
+            namespace: self.target.namespace.clone(),
+        }
+    }
+
+    async fn open(&self, target: &Target, token: Option<&str>) -> Result<Session, Failure> {
         let kind = 0;
-        let token = self.token.iter().map(|token| Token::UseValue {
+        let token = token.into_iter().map(|token| Token::UseValue {
             kind,
-            value: token.clone().into(),
+            value: token.to_owned().into(),
         });
         let options = ConnectOptions {
             tokens: token.collect(),
             clock: self.clock,
             ..ConnectOptions::default()
         };
-        let (client, driver) = connect(&self.dialer, url, options)
-            .await
-            .map_err(|error| match error {
-                ConnectError::Dial(error) => trust::explain(&error, &self.target),
-                other => Failure::new(Exit::Connect, other),
-            })?;
+        let (client, driver) =
+            connect(&self.dialer, &target.url, options)
+                .await
+                .map_err(|error| match error {
+                    ConnectError::Dial(error) => trust::explain(&error, target),
+                    other => Failure::new(Exit::Connect, other),
+                })?;
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run());
         let session = Session {
             client,
             driver: tasks,
         };
-        let place = self.target.place();
+        let place = target.place();
         match tokio::time::timeout(SETUP_PATIENCE, session.client.established()).await {
             Ok(Ok(_setup)) => Ok(session),
             Ok(Err(end)) => Err(Failure::say(
@@ -177,10 +249,7 @@ impl Link {
         let place = self.target.place();
         match session.over().await {
             Over::Goaway(goaway) => {
-                let uri = String::from_utf8_lossy(&goaway.uri);
-                let elsewhere = Url::parse(&uri)
-                    .ok()
-                    .filter(|url| matches!(url.scheme(), "moqt" | "https"));
+                let elsewhere = elsewhere(&goaway);
                 console.note(match &elsewhere {
                     Some(url) => format!("{place} sends us to {url}"),
                     None => format!("{place} is going away; connecting again"),
@@ -246,4 +315,41 @@ impl Session {
 fn spread(pause: Duration) -> Duration {
     let random = u32::try_from(RandomState::new().hash_one(()) & 0xFFFF).unwrap_or(0);
     pause / 2 + pause * random / 0x1_FFFF
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_that_point_at_each_other_are_found_out_and_a_longer_stay_forgives() {
+        let start = Instant::now();
+        let mut moves = Moves::default();
+        assert!(moves.is_steady(start));
+        for _ in 0..MOVES {
+            assert_eq!(moves.count(start), Ok(()));
+        }
+        assert!(!moves.is_steady(start));
+        assert_eq!(moves.count(start), Err(InCircles));
+        for stay in 1..20 {
+            assert_eq!(moves.count(start + STEADY * stay), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_goaway_leads_elsewhere_only_by_a_url_that_can_be_dialled() {
+        let lead = |uri: &'static [u8]| {
+            elsewhere(&Goaway {
+                uri: uri.into(),
+                timeout: Duration::ZERO,
+            })
+        };
+        assert_eq!(
+            lead(b"moqt://b.example:4443/x").map(String::from).as_deref(),
+            Some("moqt://b.example:4443/x")
+        );
+        for nowhere in [&b""[..], b"b.example", b"http://b.example/", b"moqt:b", b"\xff"] {
+            assert_eq!(lead(nowhere), None);
+        }
+    }
 }

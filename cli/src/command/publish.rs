@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_pubsub::net::{Clock, PublishedTrack, RequestEnd, RequestFailed};
+use headwater_pubsub::net::{Clock, Goaway, NamespacePublication, PublishedTrack, RequestEnd, RequestFailed};
 use headwater_pubsub::wire::RequestErrorCode;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, BufReader};
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use super::unix_ms;
 use crate::args::PublishArgs;
 use crate::broadcast::{Broadcast, Lines, Written};
 use crate::exit::{Exit, Failure};
-use crate::link::{Link, Session};
+use crate::link::{Link, Moves, Session, elsewhere};
 use crate::media::package::{Packager, PackagerConfig, Packet};
 use crate::output::{self, Console};
 use crate::signal::Signals;
@@ -248,7 +248,7 @@ async fn fill(input: &mut (impl AsyncBufRead + Unpin), line: &mut Vec<u8>) -> st
 /// Serves `tracks` on `session` and those that follow it, until `ending`: then what is due is sent and the session closed.
 ///
 /// # Errors
-/// The server refuses the namespace.
+/// The server refuses the namespace, or servers send it to one another.
 pub(super) async fn serve(
     link: &Link,
     mut session: Session,
@@ -257,50 +257,156 @@ pub(super) async fn serve(
     ending: &CancellationToken,
 ) -> Result<(), Failure> {
     let namespace = &link.target().namespace;
+    let mut moves = Moves::default();
+    let mut left = None;
+    // Of the same session, until it is published again.
+    let mut old = None;
     loop {
         for track in tracks {
             session.client.serve(track);
         }
-        match session
-            .client
-            .publish_namespace(namespace.clone(), Vec::new())
-            .await
-        {
-            Ok(mut publication) => {
-                console.note(format!(
-                    "publishing {} at {}",
-                    path_of(namespace),
-                    link.target().place()
-                ));
-                tokio::select! {
-                    end = publication.ended() => match end {
-                        RequestEnd::Session => link.lost(&mut session, console).await,
-                        end => {
-                            tracing::info!(?end, "the relay wants the namespace no more");
-                            tokio::time::sleep(RETRY).await;
-                        }
-                    },
-                    () = link.lost(&mut session, console) => {}
-                    () = ending.cancelled() => {
-                        // Somebody who reads too slowly does not keep us.
-                        let _late = tokio::time::timeout(FAREWELL, session.quiet()).await.is_err();
-                        drop(publication);
-                        session.close().await;
-                        return Ok(());
-                    }
-                }
+        let asked = session.client.publish_namespace(namespace.clone(), Vec::new());
+        let next = match asked.await {
+            Ok(publication) => {
+                drop(old.take());
+                let place = link.target().place();
+                console.note(format!("publishing {} at {place}", path_of(namespace)));
+                published(link, &mut session, publication, &mut left, console, ending).await
             }
-            Err(failed) if failed.code().is_some_and(is_final) => return Err(refused(&failed, link)),
+            Err(failed) if left.is_none() && failed.code().is_some_and(is_final) => {
+                return Err(refused(&failed, link));
+            }
             Err(failed) => {
                 tracing::info!(%failed, "the namespace is not published yet");
                 tokio::time::sleep(RETRY).await;
+                Next::Elsewhere
+            }
+        };
+        if let Next::Again(_) | Next::Moved(_) = &next {
+            let sent = |circles| Failure::new(Exit::Refused, circles).context(path_of(namespace));
+            moves.count(Instant::now()).map_err(sent)?;
+        }
+        let before = match next {
+            Next::Again(publication) => {
+                old = Some(publication);
+                continue;
+            }
+            Next::Moved(moved) => {
+                let (to, publication) = *moved;
+                left.replace(Left {
+                    session: std::mem::replace(&mut session, to),
+                    publication: Some(publication),
+                    until: Instant::now() + FAREWELL,
+                })
+            }
+            Next::Elsewhere => left.take(),
+            Next::End => {
+                session.close().await;
+                return Ok(());
+            }
+        };
+        let Some(before) = before else {
+            if left.is_none() {
+                session.close().await;
+                session = tokio::select! {
+                    session = link.redial(console) => session,
+                    () = ending.cancelled() => return Ok(()),
+                };
+            }
+            continue;
+        };
+        if left.is_some() {
+            before.session.close().await;
+        } else {
+            // Where we were sent, we are not wanted: back to where we are.
+            std::mem::replace(&mut session, before.session).close().await;
+        }
+    }
+}
+
+/// A session whose server sent the namespace elsewhere. What is subscribed to there is sent for a while yet.
+struct Left {
+    session: Session,
+    /// Until the namespace is published at the new place.
+    publication: Option<NamespacePublication>,
+    until: Instant,
+}
+
+/// What to do when a namespace is published no more.
+enum Next {
+    /// Publish it again on the same session.
+    Again(NamespacePublication),
+    /// Publish it on this session; the old one goes on until then.
+    Moved(Box<(Session, NamespacePublication)>),
+    /// Publish it on another session: the one before, or a new one.
+    Elsewhere,
+    /// All is sent.
+    End,
+}
+
+/// Waits for whatever ends a publication.
+async fn published(
+    link: &Link,
+    session: &mut Session,
+    mut publication: NamespacePublication,
+    left: &mut Option<Left>,
+    console: &Console,
+    ending: &CancellationToken,
+) -> Next {
+    let mut goaway = publication.goaway();
+    if let Some(left) = left {
+        drop(left.publication.take());
+    }
+    loop {
+        let until = left.as_ref().map(|left| left.until);
+        let grace = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            end = publication.ended() => {
+                if end == RequestEnd::Session {
+                    link.lost(session, console).await;
+                } else {
+                    tracing::info!(?end, "the relay wants the namespace no more");
+                    tokio::time::sleep(RETRY).await;
+                }
+                break;
+            }
+            () = link.lost(session, console) => break,
+            () = grace => {
+                if let Some(left) = left.take() {
+                    left.session.close().await;
+                }
+            }
+            goaway = goaway.heard() => return moved(link, publication, &goaway, console).await,
+            () = ending.cancelled() => {
+                // Somebody who reads too slowly does not keep us.
+                let _late = tokio::time::timeout(FAREWELL, session.quiet()).await.is_err();
+                return Next::End;
             }
         }
-        session.close().await;
-        session = tokio::select! {
-            session = link.redial(console) => session,
-            () = ending.cancelled() => return Ok(()),
-        };
+    }
+    if let Some(left) = left.take() {
+        left.session.close().await;
+    }
+    Next::Elsewhere
+}
+
+/// The server sends the namespace elsewhere.
+async fn moved(link: &Link, publication: NamespacePublication, goaway: &Goaway, console: &Console) -> Next {
+    let Some(url) = elsewhere(goaway) else {
+        return Next::Again(publication);
+    };
+    console.note(format!("{} sends us to {url}", link.target().place()));
+    match link.dial_elsewhere(&url).await {
+        Ok(session) => Next::Moved(Box::new((session, publication))),
+        Err(failure) => {
+            tracing::warn!(%failure, "sent elsewhere in vain; publishing here again");
+            Next::Again(publication)
+        }
     }
 }
 
@@ -386,7 +492,53 @@ impl<'a> Show<'a> {
 
 #[cfg(test)]
 mod tests {
+    use headwater_pubsub::net::Client;
+
     use super::*;
+    use crate::servers::Server;
+
+    /// Waits until a server has been told of `live`.
+    async fn published_at(server: &Server) -> Client {
+        loop {
+            if let Some(client) = server.clients().pop()
+                && !client.published_namespaces().present().is_empty()
+            {
+                return client;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_is_sent_elsewhere_is_published_there_until_it_goes_in_circles() {
+        let clock = Clock::new();
+        let servers = [(); 2].map(|()| Server::start(clock, None));
+        let link = servers[0].link(clock);
+        let session = link.dial().await.unwrap();
+        let namespace = link.target().namespace.clone();
+        let (console, ending) = (Console::new(true), CancellationToken::new());
+        let tracks = [servers[0].track("t")];
+        let sending = async {
+            for round in 0.. {
+                let [here, there] = [round % 2, (round + 1) % 2].map(|at: usize| servers.get(at).unwrap());
+                let uri = there.target.url.to_string();
+                // The session before this one may not have heard yet that the namespace is withdrawn there.
+                while published_at(here)
+                    .await
+                    .send_namespace_goaway(&namespace, &uri, Duration::ZERO)
+                    == 0
+                {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            }
+        };
+        let failure = tokio::select! {
+            served = serve(&link, session, &tracks, &console, &ending) => served.unwrap_err(),
+            () = sending => unreachable!(),
+        };
+        assert!(failure.to_string().contains("in a row"), "{failure}");
+        assert!(servers.iter().all(|server| server.clients().len() >= 2));
+    }
 
     async fn lines_of(input: &[u8]) -> Vec<(String, bool)> {
         let mut reader = BufReader::with_capacity(3, input);

@@ -187,7 +187,7 @@ async fn past(
     data: &mut Data,
 ) -> Result<Exit, Stop> {
     let name = track.name().to_string();
-    let client = reading.keeper.current.borrow().clone();
+    let client = reading.keeper.current.client();
     let Some(client) = client else {
         return Err(Failure::say(
             Exit::Connect,

@@ -1,0 +1,135 @@
+use bytes::Bytes;
+use headwater_pubsub::net::{Clock, TrackWriter};
+use headwater_pubsub::wire::Properties;
+
+use super::*;
+use crate::servers::Server;
+
+#[test]
+fn numbers_that_start_over_are_told_from_ones_that_lag() {
+    let at = Location::new;
+    // Counted from zero by a new publisher.
+    assert!(started_over(at(100, 0), at(0, 5)));
+    assert!(started_over(at(1_700_000_000_000, 3), at(12, 0)));
+    // A relay that lags, or has what we have.
+    assert!(!started_over(at(1_700_000_000_000, 3), at(1_699_999_998_000, 9)));
+    assert!(!started_over(at(5, 3), at(5, 2)));
+    assert!(!started_over(at(5, 3), at(9, 0)));
+}
+
+/// Objects of a group.
+const GROUP: u64 = 5;
+
+/// Writes an object every millisecond, GROUP to a group.
+async fn write(mut writer: TrackWriter) {
+    let mut pace = tokio::time::interval(Duration::from_millis(1));
+    for id in 0.. {
+        let mut group = writer.group(id).unwrap();
+        for _ in 0..GROUP {
+            pace.tick().await;
+            group
+                .object(Properties::default(), Bytes::from_static(b"x"))
+                .unwrap();
+        }
+        group.finish().unwrap();
+    }
+}
+
+/// Two servers of one track that is being written, and a feed of it from the first.
+struct World {
+    servers: [Server; 2],
+    name: FullTrackName,
+    events: mpsc::Receiver<(usize, Event)>,
+    _keeper: Keeper,
+    _tasks: [JoinSet<()>; 2],
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = Clock::new();
+        let track = Server::start(clock, None).track("t");
+        let servers = [(); 2].map(|()| Server::start(clock, Some(track.clone())));
+        let mut writing = JoinSet::new();
+        writing.spawn(write(track.writer(clock)));
+        let link = Arc::new(servers[0].link(clock));
+        let session = link.dial().await.unwrap();
+        let keeper = Keeper::new(link, session, Arc::new(Console::new(true)));
+        let (sender, events) = mpsc::channel(QUEUE);
+        let mut feeds = JoinSet::new();
+        let feed = Feed::new(track.name().clone(), Absent::Wait);
+        spawn(&mut feeds, 0, feed, keeper.current.clone(), sender);
+        Self {
+            servers,
+            name: track.name().clone(),
+            events,
+            _keeper: keeper,
+            _tasks: [writing, feeds],
+        }
+    }
+
+    async fn next(&mut self) -> Location {
+        loop {
+            match self.events.recv().await.unwrap().1 {
+                Event::Object(object) => return object.location,
+                Event::Waiting | Event::Found => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Has server `from` send the subscription to `to`, or to itself; true if it has one.
+    fn send(&self, from: usize, to: Option<usize>) -> bool {
+        let uri = to.map_or_else(String::new, |to| self.servers[to].target.url.to_string());
+        let clients = self.servers[from].clients();
+        let told = clients
+            .iter()
+            .map(|client| client.send_track_goaway(&self.name, &uri, Duration::ZERO));
+        told.sum::<usize>() > 0
+    }
+}
+
+fn after(at: Location) -> Location {
+    if at.object + 1 < GROUP {
+        Location::new(at.group, at.object + 1)
+    } else {
+        Location::new(at.group + 1, 0)
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_sent_elsewhere_is_read_on_there() {
+    let mut world = World::new().await;
+    let mut last = world.next().await;
+    let moves = [(0, Some(1)), (1, None), (1, Some(0))];
+    for (from, to) in moves {
+        for _ in 0..100 {
+            let next = world.next().await;
+            assert_eq!(next, after(last));
+            last = next;
+        }
+        while !world.send(from, to) {
+            last = world.next().await;
+        }
+    }
+    for _ in 0..1000 {
+        let next = world.next().await;
+        assert_eq!(next, after(last));
+        last = next;
+    }
+    assert_eq!(world.servers[1].clients().len(), 1, "it has been there");
+}
+
+#[tokio::test]
+async fn servers_that_send_a_subscription_to_each_other_end_it() {
+    let mut world = World::new().await;
+    let failed = loop {
+        let _told = (world.send(0, Some(1)), world.send(1, Some(0)));
+        match world.events.recv().await.unwrap().1 {
+            Event::Refused(failed) => break failed,
+            Event::Object(_) | Event::Waiting | Event::Found => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(failed.code(), Some(RequestErrorCode::GOING_AWAY));
+    assert!(failed.to_string().contains("in a row"), "{failed}");
+}
