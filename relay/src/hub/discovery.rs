@@ -173,7 +173,10 @@ impl Hub {
                 .chain(self.mesh.namespaces_under(prefix))
                 .take(self.config.matches + 1)
                 .count(),
-            Interest::Tracks => self.published_under(prefix).len(),
+            Interest::Tracks => {
+                let most = self.config.matches + 1;
+                self.published_under(prefix).len() + self.mesh.tracks_under(prefix).take(most).count()
+            }
         };
         if matches > self.config.matches {
             return Err(error(
@@ -240,5 +243,7 @@ impl Hub {
             interest.offered.retain(|id| published.contains(id));
         }
         self.offer_under(new, request);
+        self.expect_only_under(new, request);
+        self.expect_under(new, request);
     }
 }

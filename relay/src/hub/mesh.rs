@@ -15,7 +15,7 @@ use super::output::{Output, UpstreamState};
 use super::refusals::error;
 use super::session::Kind;
 use super::timers::Timer;
-use super::tracks::{Asker, ListenerState};
+use super::tracks::{Asker, ListenerState, first_under};
 use crate::overlay::id::NodeId;
 use crate::overlay::message::Entry;
 
@@ -26,6 +26,8 @@ pub(super) struct Mesh {
     pins: BTreeMap<FullTrackName, NodeId>,
     routes: BTreeMap<NodeId, SessionId>,
     namespaces: BTreeSet<TrackNamespace>,
+    /// Tracks that were published by PUBLISH elsewhere.
+    tracks: BTreeSet<FullTrackName>,
     /// How many subscriptions a neighbour has for tracks of an origin.
     children: BTreeMap<(SessionId, NodeId), usize>,
 }
@@ -63,6 +65,29 @@ impl Mesh {
             .take_while(|namespace| namespace.has_prefix(prefix))
     }
 
+    /// Remembers a track that is published elsewhere, or no longer; whether that is news.
+    pub(super) fn tell_track(&mut self, name: &FullTrackName, present: bool) -> bool {
+        if present {
+            self.tracks.insert(name.clone())
+        } else {
+            self.tracks.remove(name)
+        }
+    }
+
+    pub(super) fn has_track(&self, name: &FullTrackName) -> bool {
+        self.tracks.contains(name)
+    }
+
+    /// Tracks elsewhere whose namespace begins with `prefix`.
+    pub(super) fn tracks_under<'a>(
+        &'a self,
+        prefix: &'a TrackNamespace,
+    ) -> impl Iterator<Item = &'a FullTrackName> {
+        self.tracks
+            .range(first_under(prefix)..)
+            .take_while(|name| name.namespace().has_prefix(prefix))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pins.is_empty() && self.children.is_empty()
     }
@@ -87,6 +112,10 @@ impl Hub {
                 entry: Entry::Namespace(namespace),
                 present,
             } => self.remote_namespace(&namespace, present),
+            Input::Remote {
+                entry: Entry::Track(name),
+                present,
+            } => self.remote_track(&name, present),
             _ => {}
         }
     }
@@ -416,7 +445,24 @@ impl Hub {
             for request in clients {
                 self.move_client(id, request, name, origin);
             }
+            self.move_expecting(id, name, origin);
+            self.expect_again(name);
         }
+    }
+
+    fn move_expecting(&mut self, id: TrackId, name: &FullTrackName, origin: Origin) {
+        let Some(track) = self.tracks.get_mut(id) else {
+            return;
+        };
+        let expecting = std::mem::take(&mut track.expecting);
+        if !expecting.is_empty() {
+            let next = self.tracks.live_or_new(name, origin);
+            if let Some(track) = self.tracks.get_mut(next) {
+                track.expecting.extend(expecting);
+            }
+            self.touch(next);
+        }
+        self.touch(id);
     }
 
     /// The track goes on with another origin's groups.
@@ -473,10 +519,11 @@ impl Hub {
             .iter()
             .filter(|(_, track)| {
                 !track.ended
-                    && (track
-                        .listeners
-                        .values()
-                        .any(|listener| listener.asker == Asker::Client))
+                    && (!track.expecting.is_empty()
+                        || track
+                            .listeners
+                            .values()
+                            .any(|listener| listener.asker == Asker::Client))
             })
             .map(|(_, track)| (&track.name, track.origin))
             .filter(|(name, origin)| self.mesh.pinned(name) == *origin)

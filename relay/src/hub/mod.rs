@@ -12,6 +12,7 @@
 
 mod config;
 mod discovery;
+mod far;
 mod fetch;
 mod groups;
 mod input;

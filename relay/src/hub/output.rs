@@ -224,6 +224,8 @@ pub enum Output {
         name: FullTrackName,
         origin: NodeId,
     },
+    /// A track of this name is wanted and may be published elsewhere: a `Pin` is owed if it is.
+    Seek { name: FullTrackName },
     /// It is wanted no more; all its `Upstream`s are void.
     Unwant { track: TrackId },
     /// What became of pulling a track from a neighbour. After `Refused` and `Left` its `Upstream` is void.
@@ -252,6 +254,7 @@ impl Output {
             | Self::Bridge { .. }
             | Self::Bridged { .. }
             | Self::Want { .. }
+            | Self::Seek { .. }
             | Self::Unwant { .. }
             | Self::Upstream { .. }
             | Self::Child { .. }

@@ -138,11 +138,13 @@ impl Hub {
             prefix: prefix.clone(),
             forward: parameters.forward.unwrap_or(true),
             offered: BTreeSet::new(),
+            expected: BTreeSet::new(),
             blocked: BTreeSet::new(),
         };
         self.hold_request(session, key, Incoming::SubscribeTracks(interest));
         self.push(Output::Accept { request });
         self.offer_under(prefix, request);
+        self.expect_under(prefix, request);
     }
 
     /// Offers every published track under a prefix.
@@ -170,7 +172,7 @@ impl Hub {
     }
 
     /// Sends PUBLISH for a track to a session that asked for tracks, unless it has the track or was offered it.
-    fn offer(&mut self, id: TrackId, interest: RequestRef) {
+    pub(super) fn offer(&mut self, id: TrackId, interest: RequestRef) {
         let RequestRef::Peer(session, key) = interest else {
             return;
         };
@@ -181,7 +183,8 @@ impl Hub {
             .sources
             .get(&session)
             .is_some_and(|source| source.is_published());
-        if leaving || self.draining || own || listener_of(track, session).is_some() {
+        let has = listener_of(track, session).is_some() || self.listens(session, &name);
+        if leaving || self.draining || own || has {
             return;
         }
         let Some(interest) = self.tracks_interest(interest) else {
@@ -203,6 +206,7 @@ impl Hub {
         let request = self.open(session, Purpose::Offer { track: id }, request);
         let state = ListenerState::Offered { interest: key };
         if let Some(track) = self.tracks.get_mut(id) {
+            track.quieter |= !forward;
             track.listeners.insert(
                 request,
                 Listener {
@@ -265,27 +269,7 @@ impl Hub {
             _ => return,
         };
         self.drop_listener(id, offer);
-        let bound = self.config.matches;
-        let Some(state) = self.tracks_interest(interest) else {
-            return;
-        };
-        let Some(suffix) = name.namespace().strip_prefix(&state.prefix) else {
-            return;
-        };
-        state.blocked.insert(name.clone());
-        let too_many = state.blocked.len() > bound;
-        self.push(Output::PublishBlocked {
-            request: interest,
-            suffix,
-            name: name.name().clone(),
-        });
-        if too_many {
-            self.push(Output::Close {
-                request: interest,
-                code: StreamCode::EXCESSIVE_LOAD,
-            });
-            self.cancelled(interest);
-        }
+        self.block(&name, interest);
     }
 }
 

@@ -148,6 +148,7 @@ impl Hub {
                 self.namespaces.unsubscribe(Interest::Namespaces, &prefix, by);
             }
             Incoming::SubscribeTracks(interest) => {
+                self.expect_nothing(&interest, request);
                 self.namespaces
                     .unsubscribe(Interest::Tracks, &interest.prefix, by);
             }

@@ -57,6 +57,8 @@ pub(super) struct TracksInterest {
     pub(super) forward: bool,
     /// Live tracks that were offered already, whatever became of it.
     pub(super) offered: BTreeSet<TrackId>,
+    /// Tracks of other nodes that were sought for it, whatever became of them while they are published.
+    pub(super) expected: BTreeSet<FullTrackName>,
     /// Tracks that PUBLISH_BLOCKED named, which are never offered again.
     pub(super) blocked: BTreeSet<FullTrackName>,
 }

@@ -58,6 +58,7 @@ impl Hub {
         }
         let Some(track) = self.tracks.get(id) else { return };
         if track.is_established() {
+            self.offer_expected(id);
             self.adjust_forward(id);
             self.serve_waiting(id);
         } else if !self.is_of_mesh(id) && !track.is_pending() && !self.give_up(id) {
@@ -123,6 +124,7 @@ impl Hub {
         };
         let listeners = std::mem::take(&mut track.listeners);
         track.unserved.clear();
+        track.expecting.clear();
         track.ended = true;
         let (name, origin, created) = (track.name.clone(), track.origin, track.created);
         self.timers.cancel(Timer::Linger(id));
@@ -168,6 +170,10 @@ impl Hub {
                 }
             }
             self.touch(next);
+        }
+        // Published anew before the end of the old was heard. What is malformed here is so again.
+        if code != PublishDoneCode::MALFORMED_TRACK {
+            self.expect_again(&name);
         }
         self.touch(id);
     }

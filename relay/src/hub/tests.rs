@@ -1,6 +1,7 @@
 //! Stories and properties of the hub.
 
 mod discovery;
+mod far;
 mod fetch;
 mod mesh;
 mod moved;

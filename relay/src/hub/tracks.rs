@@ -27,6 +27,8 @@ pub(super) struct Track {
     pub(super) listeners: BTreeMap<RequestRef, Listener>,
     /// Those of them that wait to be served, or whose updates are held.
     pub(super) unserved: BTreeSet<RequestRef>,
+    /// SUBSCRIBE_TRACKS that it is to be offered to once there is a source.
+    pub(super) expecting: BTreeSet<RequestRef>,
     /// Downstream fetches, waiting or served.
     pub(super) fetches: BTreeSet<RequestRef>,
     /// Upstream fetches.
@@ -158,6 +160,7 @@ impl Track {
             sources: BTreeMap::new(),
             listeners: BTreeMap::new(),
             unserved: BTreeSet::new(),
+            expecting: BTreeSet::new(),
             fetches: BTreeSet::new(),
             fills: BTreeSet::new(),
             last_end: None,
@@ -192,15 +195,17 @@ impl Track {
 
     /// Whether anybody but those who did not answer a PUBLISH is there.
     pub(super) fn is_wanted(&self) -> bool {
-        self.listeners
-            .values()
-            .any(|listener| !matches!(listener.state, ListenerState::Offered { .. }))
+        !self.expecting.is_empty()
+            || self
+                .listeners
+                .values()
+                .any(|listener| !matches!(listener.state, ListenerState::Offered { .. }))
     }
 
     /// The forward state that all listeners together need. Those who were offered the track count, or they would miss what is
     /// published while they answer.
     pub(super) fn wants_objects(&self) -> bool {
-        self.listeners.values().any(|listener| listener.forward)
+        !self.expecting.is_empty() || self.listeners.values().any(|listener| listener.forward)
     }
 
     /// The SUBSCRIBEs that were not answered, with their parameters and whether they wait for a publisher to appear.
@@ -232,7 +237,7 @@ impl Track {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.listeners.is_empty() && self.fetches.is_empty()
+        self.listeners.is_empty() && self.expecting.is_empty() && self.fetches.is_empty()
     }
 }
 

@@ -300,6 +300,7 @@ impl Shared {
                 );
                 None
             }),
+            Output::Seek { name } => super::mesh::repin(state, &name),
             other => self.tell_overlay(state, other),
         }
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_pubsub::net::{
-    Client, Clock, NamespacePublication, PublishedTrack, SubscribeOptions, Subscriber, TrackWriter,
+    Client, Clock, NamespacePublication, Publication, PublishOptions, PublishedTrack, SubscribeOptions,
+    Subscriber, TrackWriter,
 };
 use headwater_pubsub::track::{Cache, CacheLimits};
 use headwater_pubsub::wire::data::ObjectStatus;
@@ -46,6 +47,7 @@ pub(crate) struct Broadcast {
     phase: watch::Sender<Phase>,
     writer: JoinSet<Location>,
     announced: Option<NamespacePublication>,
+    published: Option<Publication>,
     client: Client,
 }
 
@@ -57,7 +59,23 @@ impl Broadcast {
         this
     }
 
-    /// The same, without any object before [`begin`](Self::begin).
+    /// The same, by PUBLISH alone.
+    pub(crate) async fn publish(stage: &mut Stage, node: &Running, name: &FullTrackName, first: u64) -> Self {
+        let client = stage.client(node).await;
+        let track = published(name);
+        let publication = client
+            .publish(&track, PublishOptions::default())
+            .await
+            .expect("allowed");
+        let this = Self::of(client, track.writer(stage.clock), first);
+        this.begin();
+        Self {
+            published: Some(publication),
+            ..this
+        }
+    }
+
+    /// By PUBLISH_NAMESPACE, without any object before [`begin`](Self::begin).
     pub(crate) async fn announce(
         stage: &mut Stage,
         node: &Running,
@@ -65,20 +83,27 @@ impl Broadcast {
         first: u64,
     ) -> Self {
         let client = stage.client(node).await;
-        let cache = Cache::new(CacheLimits::default());
-        let track = PublishedTrack::new(name.clone(), Properties::default(), &cache).expect("legal");
+        let track = published(name);
         client.serve(&track);
         let announced = client
             .publish_namespace(name.namespace().clone(), Vec::new())
             .await
             .expect("allowed");
+        Self {
+            announced: Some(announced),
+            ..Self::of(client, track.writer(stage.clock), first)
+        }
+    }
+
+    fn of(client: Client, track: TrackWriter, first: u64) -> Self {
         let (phase, told) = watch::channel(Phase::Announced);
         let mut writer = JoinSet::new();
-        writer.spawn(write(track.writer(stage.clock), first, told));
+        writer.spawn(write(track, first, told));
         Self {
             phase,
             writer,
-            announced: Some(announced),
+            announced: None,
+            published: None,
             client,
         }
     }
@@ -94,9 +119,10 @@ impl Broadcast {
         self.writer.join_next().await.expect("one").expect("written")
     }
 
-    /// Withdraws the namespace.
+    /// Withdraws the namespace or the track.
     pub(crate) fn withdraw(&mut self) {
         self.announced = None;
+        self.published = None;
     }
 
     /// Goes away without a word about the track.
@@ -104,6 +130,11 @@ impl Broadcast {
         self.client
             .close(headwater_pubsub::wire::SessionCode::NO_ERROR, "elsewhere");
     }
+}
+
+fn published(name: &FullTrackName) -> PublishedTrack {
+    let cache = Cache::new(CacheLimits::default());
+    PublishedTrack::new(name.clone(), Properties::default(), &cache).expect("legal")
 }
 
 /// Where a broadcast is.

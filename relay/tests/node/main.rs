@@ -19,6 +19,7 @@ mod mesh;
 mod mesh_nodes;
 mod mesh_paths;
 mod mesh_requests;
+mod mesh_tracks;
 mod moved;
 mod offer;
 mod peer;

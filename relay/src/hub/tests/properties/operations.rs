@@ -97,6 +97,10 @@ enum Op {
         pick: usize,
         group: Option<u64>,
     },
+    Remote {
+        track: usize,
+        present: bool,
+    },
     Pass {
         ms: u16,
     },
@@ -122,7 +126,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => (s(), track.clone(), proptest::option::of(0..3000_u16))
             .prop_map(|(session, track, fill)| Op::Fetch { session, track, fill }),
         2 => (s(), p()).prop_map(|(session, pick)| Op::Join { session, pick }),
-        1 => (s(), track).prop_map(|(session, track)| Op::Status { session, track }),
+        1 => (s(), track.clone()).prop_map(|(session, track)| Op::Status { session, track }),
+        3 => (track, any::<bool>()).prop_map(|(track, present)| Op::Remote { track, present }),
         4 => (s(), namespace.clone()).prop_map(|(session, namespace)| Op::Announce { session, namespace }),
         3 => (s(), namespace.clone(), any::<bool>())
             .prop_map(|(session, namespace, tracks)| Op::Interest { session, namespace, tracks }),
@@ -169,6 +174,10 @@ impl Node {
                 if let Some(request) = self.pick(pick, ours) {
                     self.feed(Input::RequestGoaway { request });
                 }
+            }
+            Op::Remote { track: at, present } => {
+                let entry = crate::overlay::message::Entry::Track(track(TRACKS[at]));
+                self.feed(Input::Remote { entry, present });
             }
             Op::Pass { ms } => self.pass(Duration::from_millis(u64::from(ms))),
             Op::Answer { pick, refuse } => self.answer_hub(pick, refuse),
