@@ -70,12 +70,12 @@ knobs! {
         /// Empty by default: on a loopback address whoever is on the machine is the operator.
         #[serde(deserialize_with = "quantity::non_empty")]
         admin_token: Option<Secret> = None,
-        /// Directory of the node's key and certificates.
+        /// Directory of the node's key and certificates, and of its place in a mesh.
         /// Empty: $XDG_STATE_HOME/headwater, else ~/.local/state/headwater.
         #[serde(deserialize_with = "quantity::non_empty")]
         state_dir: Option<PathBuf> = None,
         /// Certificate chain in PEM, the node's own first; read again when it changes. Needs key.
-        /// Empty: short-lived certificates from the node's own key, which clients pin.
+        /// Empty: short-lived certificates from the node's own key, which clients pin. A mesh does without: see state_dir.
         #[serde(deserialize_with = "quantity::non_empty")]
         cert: Option<PathBuf> = None,
         /// Private key in PEM that belongs to cert.
@@ -224,12 +224,6 @@ impl Config {
             return conflict(
                 "admin",
                 "an address that is not of this machine lets strangers in: set admin_token, or use 127.0.0.1",
-            );
-        }
-        if self.cert.is_some() && (self.join.is_some() || !self.peers.is_empty()) {
-            return conflict(
-                "cert",
-                "a node with certificate files keeps no state and cannot be in a mesh yet: leave out join and peers, or cert and key",
             );
         }
         if self.limits.lag_bytes > self.cache.bytes {

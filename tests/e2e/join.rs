@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
 use headwater_certs::mesh::{Authority, Office, Rights, Terms};
-use headwater_certs::{NodeKey, StateDir};
+use headwater_certs::{Fingerprint, NodeKey, StateDir};
 use headwater_tests::{Home, Process, Relay};
+use rcgen::PublicKeyData as _;
 
 /// A setting is wrong.
 const USAGE: i32 = 2;
@@ -126,4 +127,65 @@ fn an_invite_that_is_too_old_or_damaged_is_refused() -> Result<()> {
     assert_eq!(code, USAGE, "{told}");
     assert!(told.contains("copy the whole line again"), "{told}");
     Ok(())
+}
+
+/// Certificate files of a public authority's kind: from an authority of its own, `ca.pem`; the fingerprint of their key.
+fn certify(home: &Home) -> Result<Fingerprint> {
+    let authority_key = rcgen::KeyPair::generate()?;
+    let mut parameters = rcgen::CertificateParams::new(Vec::new())?;
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    std::fs::write(home.file("ca.pem"), parameters.self_signed(&authority_key)?.pem())?;
+    let authority = rcgen::Issuer::new(parameters, authority_key);
+    let key = rcgen::KeyPair::generate()?;
+    let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names)?.signed_by(&key, &authority)?;
+    std::fs::write(home.file("cert.pem"), certificate.pem())?;
+    std::fs::write(home.file("key.pem"), key.serialize_pem())?;
+    Ok(Fingerprint::of_key(&key.subject_public_key_info().into()))
+}
+
+/// A relay of a home with certificate files.
+fn certified(home: &Home, args: &[&str]) -> Result<Relay> {
+    home.relay()
+        .args(["--cert", "cert.pem", "--key", "key.pem"])
+        .args(args)
+        .start()
+}
+
+#[test]
+fn relays_with_certificate_files_are_members_like_others() -> Result<()> {
+    let homes = [Home::new()?, Home::new()?];
+    let fingerprint = certify(&homes[0])?.to_string();
+    certify(&homes[1])?;
+    homes[0].moq(["mesh", "create"]).output()?;
+    let near = certified(&homes[0], &[])?;
+    let address = near.listen().to_string();
+    let line = homes[0]
+        .moq([
+            "mesh",
+            "invite",
+            "--address",
+            &address,
+            "--fingerprint",
+            &fingerprint,
+        ])
+        .output()?;
+    let far = certified(&homes[1], &["--join", line.trim()])?;
+    let reads = |from: &Relay, through: &Relay, [at, to]: [&Home; 2], room: &str| {
+        let trust = ["--ca", "ca.pem"];
+        let mut publisher = at.publish_lines("chat", &from.url(room), &trust)?;
+        let subscriber = to.subscribe_lines("chat", &through.url(room), &trust).start()?;
+        publisher.say("hello")?;
+        subscriber.line("| hello")?;
+        publisher.end()?;
+        subscriber.success()
+    };
+    let [here, there] = &homes;
+    reads(&near, &far, [here, there], "room/1")?;
+    reads(&far, &near, [there, here], "room/2")?;
+    // Neither needs anything but its state directory to find the other again.
+    far.process.signal("TERM")?;
+    far.process.success()?;
+    let far = certified(there, &[])?;
+    reads(&near, &far, [here, there], "room/3")
 }

@@ -75,11 +75,17 @@ impl Identity {
         ))
     }
 
-    /// Where the node keeps its state; `None` if it has only certificate files.
-    pub(super) const fn state_dir(&self) -> Option<&StateDir> {
+    /// Where the node keeps its place in a mesh. With certificate files a directory is only made if the configuration asks for
+    /// one; `None`: there is none, and so no mesh.
+    pub(super) fn mesh_dir(&self, config: &Config) -> Result<Option<StateDir>, StateError> {
         match self {
-            Self::Files(_) => None,
-            Self::Own { dir, .. } => Some(dir),
+            Self::Own { dir, .. } => Ok(Some(dir.clone())),
+            Self::Files(_)
+                if config.state_dir.is_some() || config.join.is_some() || !config.peers.is_empty() =>
+            {
+                state_dir(config).map(Some)
+            }
+            Self::Files(_) => Ok(StateDir::default_path().ok().and_then(StateDir::existing)),
         }
     }
 

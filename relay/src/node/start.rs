@@ -105,8 +105,8 @@ pub(super) async fn bind(config: Config, wall: WallClock) -> Result<Node, StartE
         fingerprint: identity.fingerprint(),
         since: now,
     };
-    let mesh = match identity.state_dir() {
-        Some(dir) => open_mesh(&config, dir, &wall).await?,
+    let mesh = match identity.mesh_dir(&config)? {
+        Some(dir) => open_mesh(&config, &dir, &wall).await?,
         None => None,
     };
     let (chores, to_do) = chores::queue();
