@@ -109,6 +109,12 @@ pub struct RelayArgs {
     /// Keep a session with this node of the mesh, moqt://HOST:PORT or HOST:PORT (repeatable)
     #[arg(long, value_name = "ADDRESS")]
     pub peer: Vec<String>,
+    /// Where other relays of the mesh can dial this one (repeatable, best first)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Vec<String>,
+    /// What to call this relay in status, traces and the view of the mesh [default: the machine's name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
     /// Make others prefer ways around this relay that are longer by up to this time, for example 20ms
     #[arg(long, value_name = "TIME")]
     pub price: Option<String>,
@@ -426,7 +432,7 @@ mod tests {
             "moq relay --listen 127.0.0.1:4443 --admin off --state-dir state --tls-name a --tls-name b",
             "moq relay --print-config",
             "moq relay --join - --peer relay.example:4443 --peer moqt://[::1]:4443 --price 20ms",
-            "moq relay --join @invite",
+            "moq relay --join @invite --name attic --advertise relay.example:4443 --advertise [::1]:4443",
             "moq publish moqt://localhost:4443/live/cam",
             "moq publish moqt://localhost:4443/live/cam -",
             "moq publish --loop https://localhost:4443/live/cam clip.mp4",

@@ -150,6 +150,13 @@ fn flags(args: &RelayArgs) -> Result<Vec<(String, Value)>, Failure> {
     flag("join", args.join.clone().map(Into::into));
     let peers: Vec<Value> = args.peer.iter().map(|peer| peer.as_str().into()).collect();
     flag("peers", (!peers.is_empty()).then(|| peers.into()));
+    let addresses: Vec<Value> = args
+        .advertise
+        .iter()
+        .map(|address| address.as_str().into())
+        .collect();
+    flag("advertise", (!addresses.is_empty()).then(|| addresses.into()));
+    flag("name", args.name.clone().map(Into::into));
     flag("price", args.price.clone().map(Into::into));
     flag("public", args.public.then(|| true.into()));
     flag("public_overlay", args.public_overlay.then(|| true.into()));
@@ -214,12 +221,26 @@ mod tests {
         let args = RelayArgs {
             join: Some("@invite".into()),
             peer: vec!["a.example:1".into(), "moqt://b.example:2".into()],
+            advertise: vec!["c.example:3".into()],
+            name: Some("attic".into()),
             ..RelayArgs::default()
         };
-        let config = config(&args, &[("HEADWATER_JOIN", "-"), ("HEADWATER_PRICE", "20ms")]).unwrap();
+        let config = config(
+            &args,
+            &[
+                ("HEADWATER_JOIN", "-"),
+                ("HEADWATER_PRICE", "20ms"),
+                ("HEADWATER_NAME", "cellar"),
+            ],
+        )
+        .unwrap();
         assert_eq!(config.join, Some("@invite".to_owned().into()));
         assert_eq!(config.peers, ["a.example:1", "moqt://b.example:2"]);
         assert_eq!(config.price.as_millis(), 20);
+        assert_eq!(
+            (config.advertise, config.name),
+            (vec!["c.example:3".to_owned()], "attic".to_owned())
+        );
     }
 
     #[test]

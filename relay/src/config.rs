@@ -13,7 +13,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::overlay::message::{MAX_ADDRESS, MAX_ADDRESSES};
+use crate::overlay::message::{MAX_ADDRESS, MAX_ADDRESSES, MAX_NODE_NAME};
 use knob::{Knob, knobs};
 pub use quantity::{QuantityError, format_bytes, format_duration, parse_bytes, parse_duration};
 pub use secret::Secret;
@@ -96,6 +96,9 @@ knobs! {
         /// Nodes of the mesh to keep a session with, as moqt://HOST:PORT or HOST:PORT.
         /// Empty: those that the node learns of, the one that invited it first.
         peers: Vec<String> = Vec::new(),
+        /// What the node is called in status, traces and the view of the whole mesh, at most 64 bytes.
+        /// Empty: its machine's name without the domain. Members read it, and whoever may read the redacted view.
+        name: String = String::new(),
         /// Where other nodes of the mesh can dial this one, as HOST:PORT; at most 8, best first.
         /// Empty: nobody is told, and only nodes that it dialled itself are its neighbours.
         advertise: Vec<String> = Vec::new(),
@@ -239,6 +242,9 @@ impl Config {
             if token.as_ref().is_some_and(|token| token.len() < Secret::MIN_LEN) {
                 return conflict(key, "a token needs at least 8 characters, else it can be guessed");
             }
+        }
+        if self.name.len() > MAX_NODE_NAME || self.name.contains(char::is_control) {
+            return conflict("name", "give at most 64 bytes, without control characters");
         }
         if self.advertise.len() > MAX_ADDRESSES || !self.advertise.iter().all(|address| is_address(address)) {
             return conflict("advertise", "give at most 8 addresses, each as HOST:PORT");

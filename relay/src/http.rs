@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use headwater_pubsub::net::plain;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -50,7 +51,7 @@ pub(crate) async fn accept_connections<F, C>(
             Some(ended) = connections.join_next() => end(ended),
             accepted = listener.accept(), if connections.len() < limit => match accepted {
                 Ok((stream, remote)) => {
-                    connections.spawn(handle(stream, remote));
+                    connections.spawn(handle(stream, plain(remote)));
                     if connections.len() == limit {
                         full();
                     }

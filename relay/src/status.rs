@@ -94,6 +94,8 @@ pub struct LocationStatus {
 /// The node as a whole.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NodeStatus {
+    /// What people call it; may be empty.
+    pub name: String,
     /// Version of this software.
     pub version: String,
     /// Hash of the node's public key, 64 hex digits; absent if certificate files were given.

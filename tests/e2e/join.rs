@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use headwater_certs::mesh::{Authority, Office, Rights, Terms};
 use headwater_certs::{Fingerprint, NodeKey, StateDir};
-use headwater_tests::{Home, Process, Relay};
+use headwater_tests::{Home, Process, Relay, http};
 use rcgen::PublicKeyData as _;
 
 /// A setting is wrong.
@@ -38,6 +38,16 @@ fn refused(home: &Home, invite: &str) -> Result<(i32, String)> {
     let told: Vec<_> = lines.iter().filter(|line| line.starts_with("moq: ")).collect();
     anyhow::ensure!(told.len() == 1, "{lines:?}");
     Ok((code, told[0].clone()))
+}
+
+/// Whom a relay has counted as not let in.
+fn refusals(relay: &Relay) -> Result<Vec<String>> {
+    let page = http::get(relay.admin(), "/metrics")?;
+    let lines = page.body.lines();
+    Ok(lines
+        .filter(|line| line.starts_with("moq_mesh_refusals_total"))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Publishes at one relay until a subscriber of another has read a line said after it came.
@@ -100,6 +110,7 @@ fn an_invite_lets_one_node_in() -> Result<()> {
     let (code, told) = refused(&elsewhere, &line)?;
     assert_eq!(code, REFUSED, "{told}");
     assert!(told.contains("used by another node"), "{told}");
+    assert_eq!(refusals(&near)?, ["moq_mesh_refusals_total{reason=\"used\"} 1"]);
     Ok(())
 }
 
@@ -123,6 +134,10 @@ fn an_invite_that_is_too_old_or_damaged_is_refused() -> Result<()> {
     let (code, told) = refused(&there, &late)?;
     assert_eq!(code, REFUSED, "{told}");
     assert!(told.contains("has expired; ask for a new invite"), "{told}");
+    assert_eq!(
+        refusals(&near)?,
+        ["moq_mesh_refusals_total{reason=\"expired\"} 1"]
+    );
     let (code, told) = refused(&there, &late[..late.len() - 9])?;
     assert_eq!(code, USAGE, "{told}");
     assert!(told.contains("copy the whole line again"), "{told}");

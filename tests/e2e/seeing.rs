@@ -12,7 +12,7 @@ const REFUSED: i32 = 4;
 /// A relay that holds a mesh's authority; who joins dials it.
 fn founder(home: &Home) -> Result<Relay> {
     home.moq(["mesh", "create"]).output()?;
-    home.relay().args(["--public-overlay"]).start()
+    home.relay().args(["--public-overlay", "--name", "attic"]).start()
 }
 
 /// A relay that joins by an invite, and is a neighbour of the founder's.
@@ -22,7 +22,10 @@ fn joiner(home: &Home, founder_home: &Home, founder: &Relay) -> Result<Relay> {
         .moq(["mesh", "invite", "--address", &address])
         .output()?;
     let join = format!("join={}", invite.trim());
-    let relay = home.relay().args(["--set", &join]).start()?;
+    let relay = home
+        .relay()
+        .args(["--set", &join, "--set", "name=cellar"])
+        .start()?;
     relay.process.line("neighbour")?;
     Ok(relay)
 }
@@ -72,6 +75,10 @@ fn status_route_and_trace_tell_how_a_track_comes_through_a_mesh() -> Result<()> 
         "HEALTH",
         "SUBSCRIBERS",
         &upstream[..16],
+        "relay cellar, ",
+        "(attic)",
+        // As it was dialled, not as a socket of IPv6 tells it.
+        &format!("  {}  ", middle.listen()),
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
@@ -93,6 +100,7 @@ fn status_route_and_trace_tell_how_a_track_comes_through_a_mesh() -> Result<()> 
     }
     let text = ask(&homes[2], &far, &["trace", "live/room"])?;
     assert!(text.contains("PULLS FROM") && text.contains("distance"), "{text}");
+    assert!(text.contains("(attic)") && text.contains("(cellar)"), "{text}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod completions;
 mod demo;
 mod list;
 mod mesh;
+mod names;
 mod publish;
 mod relay;
 mod route;

@@ -8,15 +8,18 @@ use std::io::IsTerminal as _;
 use tokio::task::JoinSet;
 
 use super::cert::date;
+use super::names::Names;
 use crate::admin::Admin;
 use crate::args::StatusArgs;
 use crate::exit::{Exit, Failure};
 use crate::output::{Data, WriteFailed};
 use crate::signal::Signals;
-use crate::table::{micros, millis, short, table};
+use crate::table::{micros, millis, table};
 
 /// How often it is shown anew.
 const PAUSE: Duration = Duration::from_secs(1);
+/// For how many times the nodes' names are good.
+const NAMES_KEPT: u64 = 30;
 /// Clears a terminal and goes to its corner.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
@@ -35,14 +38,20 @@ pub(super) async fn run(args: &StatusArgs) -> Result<Exit, Failure> {
 
 async fn show(args: &StatusArgs) -> Result<(), WriteFailed> {
     let mut data = Data::stdout();
-    loop {
-        let answer = ask(&Admin::new(&args.admin)).await.map_err(WriteFailed::Failed)?;
+    let admin = Admin::new(&args.admin);
+    let mut names = Names::default();
+    for round in 0_u64.. {
+        let answer = ask(&admin).await.map_err(WriteFailed::Failed)?;
         let text = if args.admin.json {
             format!("{answer}\n")
         } else {
-            let text = serde_json::from_value::<Status>(answer)
-                .map_err(|error| WriteFailed::Failed(Failure::new(Exit::Connect, error)))?
-                .text();
+            let status = serde_json::from_value::<Status>(answer)
+                .map_err(|error| WriteFailed::Failed(Failure::new(Exit::Connect, error)))?;
+            // The whole mesh is asked for them.
+            if status.node.mesh.is_some() && round.is_multiple_of(NAMES_KEPT) {
+                names = Names::ask(&admin).await;
+            }
+            let text = status.text(&names);
             match (args.watch, std::io::stdout().is_terminal()) {
                 (true, true) => format!("{CLEAR}{text}"),
                 (true, false) => format!("{text}\n"),
@@ -52,10 +61,11 @@ async fn show(args: &StatusArgs) -> Result<(), WriteFailed> {
         data.write(text.as_bytes()).await?;
         data.flush().await?;
         if !args.watch {
-            return Ok(());
+            break;
         }
         tokio::time::sleep(PAUSE).await;
     }
+    Ok(())
 }
 
 /// Everything in one value.
@@ -81,6 +91,8 @@ struct Status {
 #[derive(Debug, Deserialize)]
 struct Node {
     phase: String,
+    #[serde(default)]
+    name: String,
     version: String,
     sessions: u64,
     mesh: Option<Mesh>,
@@ -121,10 +133,12 @@ struct Volume {
 }
 
 impl Status {
-    fn text(&self) -> String {
+    fn text(&self, names: &Names) -> String {
         let node = &self.node;
+        let name = if node.name.is_empty() { "" } else { ", " };
         let mut text = format!(
-            "relay {}, {}, {}\n",
+            "relay {}{name}{}, {}, {}\n",
+            node.name,
             node.version,
             node.phase,
             counted(node.sessions, "session")
@@ -140,7 +154,7 @@ impl Status {
                     date(expires),
                     counted(self.neighbours.len() as u64, "neighbour")
                 ));
-                let rows: Vec<_> = self.neighbours.iter().map(Neighbour::row).collect();
+                let rows: Vec<_> = self.neighbours.iter().map(|it| it.row(names)).collect();
                 if !rows.is_empty() {
                     let heading = [
                         "NODE", "ADDRESS", "OPENED", "COST", "RTT", "LOSS", "HEALTH", "PULLED",
@@ -151,7 +165,7 @@ impl Status {
         }
         text.push_str(&format!("\n{}\n", counted(self.tracks.len() as u64, "track")));
         let own = self.node.mesh.as_ref().map(|mesh| mesh.node.as_str());
-        let rows: Vec<_> = self.tracks.iter().map(|track| track.row(own)).collect();
+        let rows: Vec<_> = self.tracks.iter().map(|track| track.row(own, names)).collect();
         if !rows.is_empty() {
             let heading = ["TRACK", "UPSTREAM", "SUBSCRIBERS", "OF THEM NODES", "OBJECTS"];
             text.push_str(&table(heading, &rows));
@@ -161,9 +175,9 @@ impl Status {
 }
 
 impl Neighbour {
-    fn row(&self) -> [String; 8] {
+    fn row(&self, names: &Names) -> [String; 8] {
         [
-            short(&self.node).to_owned(),
+            names.tell(&self.node),
             self.remote.clone(),
             self.opened.clone(),
             micros(self.cost_us),
@@ -177,7 +191,7 @@ impl Neighbour {
 
 impl Track {
     /// `own`: this node's id.
-    fn row(&self, own: Option<&str>) -> [String; 5] {
+    fn row(&self, own: Option<&str>, names: &Names) -> [String; 5] {
         let upstream = if self.origin.as_deref() == own {
             "published here".to_owned()
         } else if self.upstreams.is_empty() {
@@ -185,7 +199,7 @@ impl Track {
         } else {
             self.upstreams
                 .iter()
-                .map(|node| short(node))
+                .map(|node| names.tell(node))
                 .collect::<Vec<_>>()
                 .join(", ")
         };
@@ -211,7 +225,7 @@ mod tests {
     fn status(mesh: &Value) -> Status {
         let here = "a".repeat(64);
         serde_json::from_value(json!({
-            "node": {"phase": "ready", "version": "1.2.3", "sessions": 1, "mesh": mesh},
+            "node": {"phase": "ready", "name": "attic", "version": "1.2.3", "sessions": 1, "mesh": mesh},
             "neighbours": [{
                 "node": "b".repeat(64), "remote": "192.0.2.7:4443", "opened": "dialled", "cost_us": 6000,
                 "rtt_ms": 10.5, "loss": 0.013, "health": "suspect", "pulled": ["x--y"],
@@ -228,7 +242,8 @@ mod tests {
 
     #[test]
     fn neighbours_and_tracks_are_tables() {
-        let text = status(&json!({"id": "ee", "node": "a".repeat(64), "expires_unix": 90})).text();
+        let names = Names::from([("b".repeat(64).as_str(), "cellar")]);
+        let text = status(&json!({"id": "ee", "node": "a".repeat(64), "expires_unix": 90})).text(&names);
         let lines: Vec<Vec<&str>> = text
             .lines()
             .map(|line| {
@@ -239,11 +254,11 @@ mod tests {
             })
             .collect();
         for expected in [
-            vec!["relay 1.2.3, ready, 1 session"],
+            vec!["relay attic, 1.2.3, ready, 1 session"],
             vec!["mesh", "ee, member until 1970-01-01T00:01:30Z"],
             vec!["1 neighbour"],
             vec![
-                "bbbbbbbbbbbbbbbb",
+                "bbbbbbbbbbbbbbbb (cellar)",
                 "192.0.2.7:4443",
                 "dialled",
                 "6.0 ms",
@@ -253,7 +268,7 @@ mod tests {
                 "1 track",
             ],
             vec!["2 tracks"],
-            vec!["x--y", "bbbbbbbbbbbbbbbb", "2", "1", "9"],
+            vec!["x--y", "bbbbbbbbbbbbbbbb (cellar)", "2", "1", "9"],
             vec!["z--y", "published here", "0", "0", "0"],
         ] {
             assert!(lines.contains(&expected), "{expected:?}\n{text}");
@@ -262,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_relay_in_no_mesh_says_so() {
-        let text = status(&Value::Null).text();
+        let text = status(&Value::Null).text(&Names::default());
         assert!(
             text.contains("in no mesh\n") && !text.contains("neighbour"),
             "{text}"

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::names::Names;
 use super::route::question;
 use crate::admin::Admin;
 use crate::args::NameArgs;
@@ -11,12 +12,13 @@ use crate::table::{micros, millis, short, table};
 
 pub(super) async fn run(args: &NameArgs) -> Result<Exit, Failure> {
     let path = question("trace", &args.namespace)?;
-    let answer: Value = Admin::new(&args.admin).get(&path).await?;
+    let admin = Admin::new(&args.admin);
+    let answer: Value = admin.get(&path).await?;
     let trace = Trace::deserialize(&answer).map_err(|error| Failure::new(Exit::Connect, error))?;
     if args.admin.json {
         println!("{answer}");
     } else {
-        print!("{}", trace.text());
+        print!("{}", trace.text(&Names::ask(&admin).await));
     }
     // The path is known, or the question has no whole answer.
     Ok(if trace.outcome == "reached" {
@@ -45,12 +47,12 @@ struct Hop {
 }
 
 impl Trace {
-    fn text(&self) -> String {
+    fn text(&self, names: &Names) -> String {
         let rows: Vec<_> = self
             .hops
             .iter()
             .enumerate()
-            .map(|(index, hop)| hop.row(index))
+            .map(|(index, hop)| hop.row(index, names))
             .collect();
         let heading = ["HOP", "NODE", "PULLS FROM", "COST", "RTT", "SINCE"];
         let last = self.hops.last();
@@ -68,21 +70,21 @@ impl Trace {
         format!(
             "{} is published at {}\n{}{end}\n",
             self.namespace,
-            short(&self.origin),
+            names.tell(&self.origin),
             table(heading, &rows)
         )
     }
 }
 
 impl Hop {
-    fn row(&self, index: usize) -> [String; 6] {
+    fn row(&self, index: usize, names: &Names) -> [String; 6] {
         let none = || "-".to_owned();
         [
             index.to_string(),
-            short(&self.node).to_owned(),
+            names.tell(&self.node),
             self.upstream
                 .as_deref()
-                .map_or_else(none, |node| short(node).to_owned()),
+                .map_or_else(none, |node| names.tell(node)),
             self.cost_us.map_or_else(none, micros),
             millis(self.rtt_ms),
             self.since_ms
@@ -106,16 +108,16 @@ mod tests {
             ],
         }))
         .unwrap();
-        trace.text()
+        trace.text(&Names::from([("b".repeat(64).as_str(), "attic")]))
     }
 
     #[test]
     fn hops_are_rows_and_the_end_is_told() {
         let text = trace("reached");
         for part in [
-            "live/cam is published at bbbbbbbbbbbbbbbb\n",
-            "0    aaaaaaaaaaaaaaaa  bbbbbbbbbbbbbbbb  6.0 ms  10.0 ms  2 s\n",
-            "1    bbbbbbbbbbbbbbbb  -                 -       -        -\n",
+            "live/cam is published at bbbbbbbbbbbbbbbb (attic)\n",
+            "0    aaaaaaaaaaaaaaaa          bbbbbbbbbbbbbbbb (attic)  6.0 ms  10.0 ms  2 s\n",
+            "1    bbbbbbbbbbbbbbbb (attic)  -                         -       -        -\n",
             "1 hops, distance 6.0 ms\n",
         ] {
             assert!(text.contains(part), "{text}");

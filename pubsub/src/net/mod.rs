@@ -39,4 +39,4 @@ pub use subscriber::{
     FetchCut, FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, Past, Position, SubscribeOptions,
     Subscriber, SubscriptionChange,
 };
-pub use transport::{PathStats, Transport, TransportClosed};
+pub use transport::{PathStats, Transport, TransportClosed, plain};

@@ -44,7 +44,7 @@ macro_rules! labels {
 
 mod mesh;
 
-pub use mesh::{GossipWay, MeshMetrics, MisconductKind};
+pub use mesh::{GossipWay, MeshMetrics, MisconductKind, RefusalReason};
 
 labels! {
     /// Which way objects or subscriptions go, seen from this node.

@@ -57,6 +57,7 @@ impl Inspect for Node {
 
     fn node(&self) -> NodeStatus {
         NodeStatus {
+            name: "attic".into(),
             version: "1.2.3".into(),
             fingerprint: None,
             mesh: Some(MeshStatus {
@@ -176,7 +177,10 @@ async fn status_and_metrics_are_told() {
             r#"{"tracks":[{"name":"live-cam--video","subscribers":1,"#,
         ),
         ("/api/v1/tracks", r#""largest":{"group":9,"object":0}"#),
-        ("/api/v1/node", r#"{"phase":"starting","version":"1.2.3","#),
+        (
+            "/api/v1/node",
+            r#"{"phase":"starting","name":"attic","version":"1.2.3","#,
+        ),
         ("/metrics", "moq_build_info{version=\"1.2.3\""),
     ] {
         let answer = running.get(path).await;

@@ -66,6 +66,12 @@ impl Knob for Option<Secret> {
     }
 }
 
+impl Knob for String {
+    fn toml(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
 impl Knob for Vec<String> {
     fn toml(&self) -> String {
         format!("{self:?}")

@@ -87,6 +87,8 @@ fn values_out_of_range_and_misfits_are_refused() {
         ("cert = 'a.pem'", "cert"),
         ("admin = '0.0.0.0:4480'", "admin"),
         ("admin_token = 'short'", "admin_token"),
+        ("name = \"a\\u0007\"", "name"),
+        ("advertise = ['relay.example']", "advertise"),
     ] {
         let error = parse(text).unwrap().validate().unwrap_err();
         let named = match &error {

@@ -102,6 +102,7 @@ impl Inspect for View {
             (state.sessions.len() as u64, state.tracks.len() as u64)
         };
         NodeStatus {
+            name: shared.about.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             fingerprint: shared
                 .about

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use headwater_certs::mesh::{NodeId, Role};
 use headwater_pubsub::{
-    net::{AcceptError, SessionEnd, SessionHandle, Transport, accept},
+    net::{AcceptError, SessionEnd, SessionHandle, Transport, accept, plain},
     session::{Limits, Side},
     wire::control::Setup,
 };
@@ -19,7 +19,7 @@ use super::{
     state::{Session, SessionHandler, SessionInfo, Shared},
 };
 use crate::{
-    admin::LimitName,
+    admin::{self, LimitName},
     hub::{Input, SessionId},
 };
 
@@ -108,8 +108,8 @@ fn admit(shared: &Shared, rate: &mut HandshakeRate, incoming: quinn::Incoming) -
 
 /// One session from handshake to end.
 async fn serve(shared: Arc<Shared>, incoming: quinn::Incoming) {
-    let remote = incoming.remote_address();
-    let address = remote.ip().to_canonical();
+    let remote = plain(incoming.remote_address());
+    let address = remote.ip();
     match accept(incoming, &quic_limits(&shared.config)).await {
         Ok(accepted) => {
             let opened = Opened {
@@ -171,7 +171,11 @@ pub(super) async fn session(shared: &Arc<Shared>, opened: Opened, address: IpAdd
             return None;
         }
     };
-    let (id, wake) = shared.add_session(&handle);
+    let role = match opened.role {
+        Role::Client => admin::Role::Server,
+        Role::Server => admin::Role::Client,
+    };
+    let (id, wake) = shared.add_session(&handle, role);
     if shared.phase() == crate::status::Phase::Draining {
         shared.ask_to_leave(&handle);
     }
@@ -242,7 +246,7 @@ impl Shared {
     }
 
     #[expect(clippy::disallowed_methods, reason = "shown to people, never decided on")]
-    fn add_session(&self, handle: &SessionHandle) -> (SessionId, Arc<Notify>) {
+    fn add_session(&self, handle: &SessionHandle, role: admin::Role) -> (SessionId, Arc<Notify>) {
         let info = SessionInfo {
             since: std::time::SystemTime::now(),
             implementation: None,
@@ -250,7 +254,7 @@ impl Shared {
         let mut state = self.state();
         let id = SessionId(state.next_session);
         state.next_session += 1;
-        let session = Session::new(handle.clone(), info);
+        let session = Session::new(handle.clone(), role, info);
         let wake = session.wake.clone();
         self.count_in(&session);
         state.sessions.insert(id, session);

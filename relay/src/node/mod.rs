@@ -18,6 +18,7 @@ mod events;
 mod inspect;
 mod listen;
 mod mesh;
+mod name;
 mod renewal;
 mod shard;
 mod start;

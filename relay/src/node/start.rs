@@ -103,6 +103,7 @@ pub(super) async fn bind(config: Config, wall: WallClock) -> Result<Node, StartE
     let about = About {
         listen: address,
         fingerprint: identity.fingerprint(),
+        name: super::name::of(&config),
         since: now,
     };
     let mesh = match identity.mesh_dir(&config)? {

@@ -16,6 +16,7 @@ use headwater_pubsub::{
 };
 
 use crate::{
+    admin::Role,
     config::Config,
     hub::{Hub, HubConfig, Input, RequestKey, RequestRef, SessionId, Tag, TrackId},
     overlay::core as overlay,
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
 pub(crate) struct About {
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) fingerprint: Option<headwater_certs::Fingerprint>,
+    /// What people call it; may be empty.
+    pub(crate) name: String,
     pub(crate) since: std::time::SystemTime,
 }
 
@@ -91,7 +94,8 @@ pub(crate) struct Bridge {
 /// A session in the tables.
 pub(crate) struct Session {
     pub(crate) handle: SessionHandle,
-    /// What the node's metrics have of its traffic.
+    /// What the node's metrics take it for, and what they have of its traffic.
+    pub(crate) role: Role,
     pub(crate) tally: Tally,
     pub(crate) info: SessionInfo,
     /// Requests of the peer, by the hub's name.
@@ -169,9 +173,10 @@ impl State {
 }
 
 impl Session {
-    pub(crate) fn new(handle: SessionHandle, info: SessionInfo) -> Self {
+    pub(crate) fn new(handle: SessionHandle, role: Role, info: SessionInfo) -> Self {
         Self {
             handle,
+            role,
             tally: Tally::default(),
             info,
             peers: HashMap::new(),

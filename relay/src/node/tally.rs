@@ -4,6 +4,7 @@
 //! is new.
 
 use headwater_pubsub::{net::Volume, session::Transport as SessionTransport};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::state::{Session, Shared, State};
 use crate::{
@@ -89,17 +90,25 @@ impl Shared {
 
     /// A session has come.
     pub(super) fn count_in(&self, session: &Session) {
+        self.sessions(session).inc();
+    }
+
+    /// A session turned out to be with something else than it was counted as.
+    pub(super) fn count_as(&self, session: &mut Session, role: Role) {
+        self.sessions(session).dec();
+        session.role = role;
+        self.sessions(session).inc();
+    }
+
+    fn sessions(&self, session: &Session) -> Gauge {
         self.metrics
-            .sessions(transport(session), Role::Client, session.draft())
-            .inc();
+            .sessions(transport(session), session.role, session.draft())
     }
 
     /// A session has left: the rest of its traffic is counted.
     pub(super) fn count_out(&self, mut session: Session) {
         self.tally_session(&mut session);
-        self.metrics
-            .sessions(transport(&session), Role::Client, session.draft())
-            .dec();
+        self.sessions(&session).dec();
     }
 
     /// What went through the node so far: received, sent.

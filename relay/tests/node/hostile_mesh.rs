@@ -329,6 +329,15 @@ fn papers_that_are_not_right_leave_an_ordinary_client() {
                 error.reason
             );
         }
+        for (reason, count) in [
+            ("expired", 2.0),
+            ("foreign", 1.0),
+            ("revoked", 1.0),
+            ("bad_proof", 3.0),
+            ("malformed", 2.0),
+        ] {
+            assert_eq!(door.metric("moq_mesh_refusals", reason), count, "{reason}");
+        }
         until("the member's own session is over", || {
             door.metric("moq_neighbours", "") == 0.0
         })
@@ -342,5 +351,30 @@ fn papers_that_are_not_right_leave_an_ordinary_client() {
         )
         .await;
         assert!(session.is_open());
+    });
+}
+
+#[test]
+fn a_storm_of_dials_leaves_one_session_and_is_counted() {
+    run(async {
+        let mut mesh = Mesh::new();
+        let door = mesh.start(&[]);
+        let member = Member::of(mesh.member().path());
+        let mut sessions = Vec::new();
+        for _ in 0..5 {
+            sessions.push(Impostor::neighbour(&door, &member).await);
+        }
+        within(
+            "the older ones are over",
+            until("one", || door.metric("moq_sessions", "role=\"neighbour\"") == 1.0),
+        )
+        .await;
+        assert_eq!(door.metric("moq_mesh_refusals", "second_session"), 4.0);
+        assert_eq!(door.metric("moq_neighbours", ""), 1.0);
+        assert_eq!(door.metric("moq_sessions", "role=\"client\""), 0.0);
+        assert!(
+            sessions.last().is_some_and(Impostor::is_open),
+            "the newest is kept"
+        );
     });
 }

@@ -104,6 +104,7 @@ impl Relays {
             let config = Config {
                 listen: (Ipv4Addr::LOCALHOST, 0).into(),
                 admin: None,
+                name: format!("relay {}", index + 1),
                 threads: 1,
                 public_overlay: true,
                 state_dir: relays.state_dir(index, plan)?,

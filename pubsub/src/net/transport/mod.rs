@@ -7,7 +7,11 @@
 mod code;
 mod stream;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use quinn::VarInt;
@@ -101,9 +105,9 @@ impl Transport {
         }
     }
 
-    /// Address of the peer.
+    /// Address of the peer; one of IPv4 as such, also where the socket is of IPv6.
     pub fn remote_address(&self) -> SocketAddr {
-        self.connection().remote_address()
+        plain(self.connection().remote_address())
     }
 
     /// What is known of the path now.
@@ -267,5 +271,14 @@ impl Transport {
             Kind::Quic(connection) => TransportClosed::from_quic(&connection.closed().await, CodeSpace::Quic),
             Kind::WebTransport(session) => TransportClosed::from_web_transport(&session.closed().await),
         }
+    }
+}
+
+/// The address as people write it: one of IPv4 that a socket of IPv6 tells as `::ffff:192.0.2.1` is `192.0.2.1` again.
+pub fn plain(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
+        // Scope and flow label stay.
+        IpAddr::V6(_) => address,
     }
 }

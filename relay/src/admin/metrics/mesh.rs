@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use headwater_certs::mesh::{CertificateError, ProofError, Refusal};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -35,6 +36,38 @@ labels! {
 }
 
 labels! {
+    /// Why somebody was not let in, or a session not kept.
+    pub enum RefusalReason {
+        /// An invite or certificate is not valid now.
+        Expired = "expired",
+        /// Another node has used the invite.
+        Used = "used",
+        /// The node was revoked.
+        Revoked = "revoked",
+        /// A certificate or invite that this mesh's authority did not sign, or another mesh's.
+        Foreign = "foreign",
+        /// A signature with another key, or for another connection.
+        BadProof = "bad_proof",
+        /// Bytes that make no sense.
+        Malformed = "malformed",
+        /// The authority remembers no more members or invites.
+        Full = "full",
+        /// The authority cannot write its files.
+        Unavailable = "unavailable",
+        /// The authority is not at this node.
+        NoAuthority = "no_authority",
+        /// More requests at once than are taken.
+        Busy = "busy",
+        /// This node itself, dialled by way of another address.
+        Itself = "itself",
+        /// There is another session with the same node.
+        Second = "second_session",
+        /// More nodes to dial than may wait for it.
+        Dials = "dials",
+    }
+}
+
+labels! {
     /// Which way gossip went.
     pub enum GossipWay {
         /// To neighbours.
@@ -58,12 +91,40 @@ impl MisconductKind {
     }
 }
 
+impl RefusalReason {
+    /// What the authority said.
+    pub const fn of(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Expired => Self::Expired,
+            Refusal::Used => Self::Used,
+            Refusal::Revoked => Self::Revoked,
+            Refusal::Foreign | Refusal::Forged => Self::Foreign,
+            Refusal::BadProof => Self::BadProof,
+            Refusal::Full => Self::Full,
+            Refusal::Unavailable => Self::Unavailable,
+            _ => Self::Malformed,
+        }
+    }
+
+    /// What was wrong with a proof of membership.
+    pub const fn of_proof(error: &ProofError) -> Self {
+        match error {
+            ProofError::Malformed(_) => Self::Malformed,
+            ProofError::Certificate(CertificateError::Expired | CertificateError::NotYet) => Self::Expired,
+            ProofError::Certificate(_) => Self::Foreign,
+            ProofError::Revoked(_) => Self::Revoked,
+            _ => Self::BadProof,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct MeshMetrics {
     /// Neighbours now.
     pub neighbours: Gauge,
     misconduct: Family<Label, Counter>,
+    refusals: Family<Label, Counter>,
     switches: Family<Label, Counter>,
     pulls: Family<Label, Counter>,
     detections: Family<Label, Counter>,
@@ -78,6 +139,7 @@ impl MeshMetrics {
         let metrics = Self {
             neighbours: Gauge::default(),
             misconduct: Family::default(),
+            refusals: Family::default(),
             switches: Family::default(),
             pulls: Family::default(),
             detections: Family::default(),
@@ -94,6 +156,11 @@ impl MeshMetrics {
             "moq_neighbour_misconduct",
             "Gossip and proofs that were refused, by kind",
             metrics.misconduct.clone(),
+        );
+        registry.register(
+            "moq_mesh_refusals",
+            "Requests to join, proofs and sessions with nodes that were refused, by reason",
+            metrics.refusals.clone(),
         );
         registry.register(
             "moq_route_changes",
@@ -127,6 +194,11 @@ impl MeshMetrics {
     /// Counts what was refused.
     pub fn misconduct(&self, kind: MisconductKind) {
         self.misconduct.get_or_create(&[("kind", kind.as_str())]).inc();
+    }
+
+    /// Counts somebody who was not let in, or a session that was not kept.
+    pub fn refused(&self, reason: RefusalReason) {
+        self.refusals.get_or_create(&[("reason", reason.as_str())]).inc();
     }
 
     /// Counts a change of what is thought of a neighbour that was silent for so long.

@@ -2,6 +2,7 @@
 
 use headwater_pubsub::wire::TrackNamespace;
 
+use super::super::name::printable;
 use super::super::state::Shared;
 use crate::overlay::id::NodeId;
 use crate::overlay::message::{Hop, LinkHealth, LinkSummary, Summary};
@@ -69,7 +70,8 @@ pub(super) fn overlay(shared: &Shared) -> Asking<OverlayStatus> {
 fn node(summary: Summary) -> OverlayNode {
     OverlayNode {
         node: summary.node.to_hex(),
-        name: summary.name,
+        // Of other nodes, who may have written anything.
+        name: printable(&summary.name),
         uptime_s: summary.uptime_s,
         load: f64::from(summary.load) / 1000.0,
         clients: summary.clients,

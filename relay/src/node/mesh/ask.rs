@@ -85,6 +85,7 @@ impl Shared {
         let tracks = state.tracks.len() as u64;
         let load = sessions.saturating_mul(1000) / u64::from(self.config.limits.sessions.max(1));
         let vitals = Vitals {
+            name: self.about.name.clone(),
             load: u32::try_from(load).unwrap_or(u32::MAX),
             clients,
             tracks,

@@ -1,6 +1,6 @@
 //! Work of the mesh that touches files, on threads that may wait for them.
 
-use headwater_certs::mesh::Exporter;
+use headwater_certs::mesh::{Answer, Exporter};
 use headwater_pubsub::net::SessionHandle;
 use headwater_pubsub::session::RequestKey;
 use headwater_pubsub::wire::parameter::ExtensionParameters;
@@ -11,10 +11,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::super::state::Shared;
 use super::{AuthorityOffice, Mesh, parameters, reject};
+use crate::admin::{MeshMetrics, RefusalReason};
 use crate::overlay::message::PeerRecord;
 
 /// Chores that may wait; a request beyond is refused, and the next epoch is written at the next change.
@@ -61,7 +62,7 @@ pub(in crate::node) async fn run(
         let Some(chore) = chore else { return };
         let shared = shared.clone();
         let done = tokio::task::spawn_blocking(move || match chore {
-            Chore::Petition(petition) => petition.answer(),
+            Chore::Petition(petition) => petition.answer(&shared.metrics.mesh),
             Chore::Epoch(epoch) => {
                 let stored = shared.mesh.as_ref().map(|mesh| mesh.store_epoch(epoch));
                 if let Some(Err(error)) = stored {
@@ -90,8 +91,13 @@ pub(in crate::node) async fn run(
 }
 
 impl Petition {
-    fn answer(self) {
+    fn answer(self, metrics: &MeshMetrics) {
         let answer = self.office.admit(&self.request, &self.exporter, self.now);
+        if let Ok(Answer::Refused(refusal)) = Answer::decode(&answer) {
+            let remote = self.handle.transport().remote_address();
+            info!(%remote, reason = %refusal, "not let into the mesh");
+            metrics.refused(RefusalReason::of(refusal));
+        }
         let mut extensions = ExtensionParameters::empty();
         if let Err(error) = extensions.insert(parameters::ANSWER, Bytes::from(answer)) {
             debug!(%error, "the authority's answer is too long");

@@ -16,6 +16,7 @@ use url::Url;
 use super::super::listen;
 use super::super::shard::quic_limits;
 use super::super::state::{Shared, State};
+use crate::admin::RefusalReason;
 use crate::overlay::core as overlay;
 use crate::overlay::message::PeerRecord;
 use crate::status::Phase;
@@ -97,7 +98,7 @@ async fn visit(shared: Arc<Shared>, dialer: Dialer, record: PeerRecord) {
 
 /// A session that we opened, to its end; the node it was with.
 async fn greet(shared: &Arc<Shared>, transport: Transport, peer: &Url) -> Option<NodeId> {
-    let address = transport.remote_address().ip().to_canonical();
+    let address = transport.remote_address().ip();
     let opened = listen::Opened {
         transport,
         side: Side::Client,
@@ -114,6 +115,8 @@ impl Shared {
             // Whoever is not dialled counts as not reached after a while.
             if waiting.dials.len() < WAITING {
                 waiting.dials.push_back(record);
+            } else {
+                self.metrics.mesh.refused(RefusalReason::Dials);
             }
             mesh.dials_due.notify_one();
         }

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::super::state::{Session, SessionHandler, Shared, State};
 use super::chores::{Chore, Petition};
 use super::{Link, Serving, gossip_track, join_track, neighbour, node_id};
-use crate::admin::MisconductKind;
+use crate::admin::{self, MisconductKind, RefusalReason};
 use crate::hub::SessionId;
 use crate::overlay::core as overlay;
 
@@ -92,7 +92,7 @@ impl SessionHandler {
         });
         match verified {
             Ok(node) if node.id == mesh.membership().node() => {
-                self.refuse(entry, key, None, "this node itself");
+                self.refuse(entry, key, None, RefusalReason::Itself);
             }
             Ok(node) => {
                 let accepted = entry.handle.act(|session, _| {
@@ -110,13 +110,18 @@ impl SessionHandler {
                 }
                 self.node.try_up(state, self.id);
             }
-            Err(error) => self.refuse(entry, key, error, "no proof"),
+            Err(error) => self.refuse(entry, key, error, RefusalReason::BadProof),
         }
         true
     }
 
-    fn refuse(&self, entry: &Session, key: RequestKey, error: Option<ProofError>, otherwise: &str) {
-        let reason = error.map_or_else(|| otherwise.to_owned(), |error| error.to_string());
+    fn refuse(&self, entry: &Session, key: RequestKey, error: Option<ProofError>, otherwise: RefusalReason) {
+        let kind = match &error {
+            Some(error) => RefusalReason::of_proof(error),
+            None => otherwise,
+        };
+        let reason = error.map_or_else(|| otherwise.as_str().to_owned(), |error| error.to_string());
+        self.node.metrics.mesh.refused(kind);
         warn!(session = self.id.0, remote = %self.trust.address, reason, "not a neighbour");
         self.node.metrics.mesh.misconduct(MisconductKind::Proof);
         reject(&entry.handle, key, RequestErrorCode::UNAUTHORIZED, reason);
@@ -187,6 +192,7 @@ impl Shared {
             let keep_other = preferred(other_dialled) && !preferred(dialled);
             let lost = if keep_other { id } else { other };
             info!(session = lost.0, %node, "second session with the same node is closed");
+            self.metrics.mesh.refused(RefusalReason::Second);
             let handle = state.sessions.get(&lost).map(|entry| entry.handle.clone());
             if let Some(handle) = handle {
                 handle.close(SessionCode::NO_ERROR, "another session with this node is kept");
@@ -206,6 +212,7 @@ impl Shared {
             .handle
             .transport()
             .set_max_uni_streams(limits.publisher_uni_streams);
+        self.count_as(entry, admin::Role::Neighbour);
         let mut leaves = false;
         if let Some(link) = &mut entry.link {
             link.up = true;
@@ -241,6 +248,7 @@ impl Shared {
     /// Somebody asks the mesh's authority for a certificate.
     fn petition(&self, handle: &SessionHandle, key: RequestKey, request: Bytes) {
         let Some(office) = self.mesh.as_ref().and_then(|mesh| mesh.office.clone()) else {
+            self.metrics.mesh.refused(RefusalReason::NoAuthority);
             let reason = "the mesh's authority is not at this node".to_owned();
             reject(handle, key, RequestErrorCode::UNAUTHORIZED, reason);
             return;
@@ -257,6 +265,7 @@ impl Shared {
             now: self.wall.now(),
         };
         if self.chores.try_send(Chore::Petition(Box::new(petition))).is_err() {
+            self.metrics.mesh.refused(RefusalReason::Busy);
             let reason = "too many requests; try again in a moment".to_owned();
             reject(handle, key, RequestErrorCode::EXCESSIVE_LOAD, reason);
         }

@@ -40,6 +40,8 @@ const PER_RECORD: usize = 16;
 /// What a node tells of itself that only its caller knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vitals {
+    /// What people call it, at most 64 bytes.
+    pub name: String,
     /// Load of its busiest resource, in thousandths.
     pub load: u32,
     /// Sessions with plain clients.
@@ -263,7 +265,7 @@ impl Overlay {
         });
         Summary {
             node: self.identity.node,
-            name: String::new(),
+            name: self.surveys.vitals.name.clone(),
             roles: self.identity.roles,
             uptime_s: self.now.as_secs(),
             load: self.surveys.vitals.load,

@@ -137,6 +137,7 @@ fn who_asks_too_often_is_not_answered() {
 fn a_survey_finds_every_node_and_both_ends_of_every_link() {
     let mut net = Net::line(3);
     let vitals = Vitals {
+        name: "attic".to_owned(),
         load: 120,
         clients: 4,
         tracks: 2,
@@ -154,6 +155,7 @@ fn a_survey_finds_every_node_and_both_ends_of_every_link() {
     assert_eq!(nodes.keys().copied().collect::<Vec<_>>(), [id(0), id(1), id(2)]);
     let far = &nodes[&id(2)];
     assert_eq!((far.load, far.clients, far.tracks, far.uptime_s), (120, 4, 2, 2));
+    assert_eq!(far.name, "attic");
     assert_eq!(
         (far.links[0].node, far.links[0].health),
         (id(1), LinkHealth::Suspect)
