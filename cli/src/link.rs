@@ -1,7 +1,7 @@
 //! Sessions with one server: dialled, and dialled again when they are lost.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use headwater_pubsub::net::{
@@ -89,8 +89,27 @@ pub struct Link {
     target: Target,
     token: Option<String>,
     clock: Clock,
-    /// Where a GOAWAY sent us.
-    redirect: Mutex<Option<Url>>,
+    next: Mutex<Next>,
+}
+
+/// What GOAWAYs say of the next session.
+#[derive(Debug, Default)]
+struct Next {
+    /// Where it is.
+    elsewhere: Option<Url>,
+    moves: Moves,
+    /// Servers sent us away too often: go home, and slowly.
+    in_circles: bool,
+}
+
+impl Next {
+    /// Takes in a GOAWAY that names another place, or none.
+    fn moved(&mut self, elsewhere: Option<Url>, now: Instant) -> Result<(), InCircles> {
+        let counted = self.moves.count(now);
+        self.in_circles = counted.is_err();
+        self.elsewhere = elsewhere.filter(|_| !self.in_circles);
+        counted
+    }
 }
 
 /// A session whose driver runs on a task of its own.
@@ -141,7 +160,7 @@ impl Link {
             target,
             token,
             clock,
-            redirect: Mutex::new(None),
+            next: Mutex::default(),
         })
     }
 
@@ -162,13 +181,15 @@ impl Link {
     /// # Errors
     /// There is none; the text says why and what to try.
     pub async fn dial(&self) -> Result<Session, Failure> {
-        let redirect = self
-            .redirect
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
-        let target = redirect.map_or_else(|| self.target.clone(), |url| self.target_at(url));
-        self.open(&target, self.token.as_deref()).await
+        let elsewhere = self.next().elsewhere.take();
+        match elsewhere {
+            Some(url) => self.dial_elsewhere(&url).await,
+            None => self.open(&self.target, self.token.as_deref()).await,
+        }
+    }
+
+    fn next(&self) -> MutexGuard<'_, Next> {
+        self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a session where a GOAWAY leads, believing whom we believe here. The token is shown to the same host only.
@@ -230,7 +251,11 @@ impl Link {
 
     /// Dials until there is a session, with growing pauses.
     pub async fn redial(&self, console: &Console) -> Session {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = if self.next().in_circles {
+            LONGEST_PAUSE
+        } else {
+            FIRST_PAUSE
+        };
         loop {
             tokio::time::sleep(spread(pause)).await;
             match self.dial().await {
@@ -250,14 +275,15 @@ impl Link {
         match session.over().await {
             Over::Goaway(goaway) => {
                 let elsewhere = elsewhere(&goaway);
-                console.note(match &elsewhere {
+                let words = match &elsewhere {
                     Some(url) => format!("{place} sends us to {url}"),
                     None => format!("{place} is going away; connecting again"),
+                };
+                let moved = self.next().moved(elsewhere, Instant::now());
+                console.note(match moved {
+                    Ok(()) => words,
+                    Err(InCircles) => format!("servers sent us elsewhere too often; back to {place}"),
                 });
-                *self
-                    .redirect
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner) = elsewhere;
             }
             Over::Ended(end) => console.note(format!("lost {place} ({end}); connecting again")),
         }
@@ -334,6 +360,22 @@ mod tests {
         for stay in 1..20 {
             assert_eq!(moves.count(start + STEADY * stay), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_session_that_is_sent_round_goes_home_slowly() {
+        let now = Instant::now();
+        let there = Url::parse("moqt://b.example").unwrap();
+        let mut next = Next::default();
+        for _ in 0..MOVES {
+            assert_eq!(next.moved(Some(there.clone()), now), Ok(()));
+            assert_eq!(next.elsewhere.take().as_ref(), Some(&there));
+        }
+        assert_eq!(next.moved(Some(there.clone()), now), Err(InCircles));
+        assert!(next.in_circles);
+        assert_eq!(next.elsewhere, None);
+        assert_eq!(next.moved(Some(there.clone()), now + STEADY), Ok(()));
+        assert!(!next.in_circles);
     }
 
     #[test]
