@@ -80,6 +80,8 @@ pub struct TrackStats {
     pub cut_objects: u64,
     /// Payload bytes stored.
     pub payload_bytes: u64,
+    /// What became of payload that came more than once.
+    pub copies: CopyStats,
     /// Groups that left the cache.
     pub evicted_groups: u64,
     /// Groups in the cache now.
@@ -90,6 +92,19 @@ pub struct TrackStats {
     pub sources: usize,
     /// Subscriptions and fetches that read it.
     pub readers: usize,
+}
+
+/// What a track got from several sources.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyStats {
+    /// Objects that a source continued where another had left them, counted once for each such source.
+    pub continued_objects: u64,
+    /// Payload bytes of these that were here already.
+    pub held_bytes: u64,
+    /// Payload bytes that continued them.
+    pub continued_bytes: u64,
+    /// Payload bytes that were here already and came again.
+    pub repeated_bytes: u64,
 }
 
 /// A track. Shared between threads; every method takes a short lock.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::error::{Malformed, SourceError};
 use super::group::{PayloadCursor, Place};
 use super::state::{Debt, Incoming, State};
-use super::{Time, Track};
+use super::{CopyStats, Time, Track};
 use crate::wire::data::{Datagram, ObjectStatus, SubgroupHeader, SubgroupId, SubgroupObject};
 use crate::wire::error::DecodeError;
 use crate::wire::{Location, StreamCode};
@@ -173,6 +173,10 @@ struct Current {
     stored: PayloadCursor,
     /// Of the stored object; `None`: it is not to be stored.
     birth: Option<u64>,
+    /// How many of the stored bytes this stream has brought.
+    added: u64,
+    /// It has gone on where another stream had left the object.
+    continued: bool,
 }
 
 impl SubgroupWriter {
@@ -368,7 +372,22 @@ impl Current {
             offset: 0,
             stored: PayloadCursor::default(),
             birth,
+            added: 0,
+            continued: false,
         }
+    }
+
+    /// Counts bytes that are about to be stored behind `held` others.
+    fn count(&mut self, copies: &mut CopyStats, held: u64, bytes: u64) {
+        let others = held.saturating_sub(self.added);
+        if others > 0 && !std::mem::replace(&mut self.continued, true) {
+            copies.continued_objects += 1;
+            copies.held_bytes += others;
+        }
+        if self.continued {
+            copies.continued_bytes += bytes;
+        }
+        self.added += bytes;
     }
 
     /// The bytes are not kept: the object is known not to exist, or has left the cache since.
@@ -434,7 +453,10 @@ fn write_payload(state: &mut State, slot: &mut Option<Current>, mut bytes: Bytes
         if !current.stored.matches(object, &overlap) {
             return Err(state.condemn(Malformed::Copies).into());
         }
+        let held = object.received;
+        state.stats.copies.repeated_bytes += known as u64;
         if !bytes.is_empty() {
+            current.count(&mut state.stats.copies, held, bytes.len() as u64);
             state.append(at, bytes);
             if let Some(object) = state.object(at) {
                 current.stored = PayloadCursor::end(object);

@@ -42,8 +42,10 @@ macro_rules! labels {
     };
 }
 
+mod copies;
 mod mesh;
 
+pub use copies::Copies;
 pub use mesh::{GossipWay, MeshMetrics, MisconductKind, RefusalReason};
 
 labels! {
@@ -153,6 +155,8 @@ pub struct Metrics {
     pub hop_delay: Histogram,
     /// Seconds from SUBSCRIBE received to the first object sent.
     pub join: Histogram,
+    /// Payload that came from several sources.
+    pub copies: Copies,
     /// Of the mesh.
     pub mesh: MeshMetrics,
 }
@@ -208,6 +212,7 @@ impl Metrics {
             limit_hits.clone(),
         );
 
+        let copies = Copies::new(&mut registry);
         let mesh = MeshMetrics::new(&mut registry);
 
         let way = |direction: Direction| [("direction", direction.as_str())];
@@ -228,6 +233,7 @@ impl Metrics {
             cache_bytes,
             hop_delay,
             join,
+            copies,
             mesh,
         }
     }
@@ -282,6 +288,8 @@ impl fmt::Debug for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use headwater_pubsub::track::CopyStats;
+
     use super::*;
 
     #[test]
@@ -295,6 +303,13 @@ mod tests {
         metrics.downstream_subscriptions.set(3);
         metrics.cache_bytes.set(99);
         metrics.groups_dropped(DropReason::TooFarBehind, 4);
+        let copies = CopyStats {
+            continued_objects: 1,
+            held_bytes: 300,
+            continued_bytes: 700,
+            repeated_bytes: 300,
+        };
+        metrics.copies.add(&CopyStats::default(), &copies);
         metrics.request_error(0x10);
         metrics.limit_hit(LimitName::Requests);
         metrics.hop_delay.observe(0.003);
@@ -315,6 +330,10 @@ mod tests {
             "moq_hop_delay_seconds_bucket{le=\"0.005\"} 1",
             "moq_join_seconds_count 1",
             "moq_limit_hits_total{limit=\"requests\"} 1",
+            "moq_continued_objects_total 1",
+            "moq_continued_bytes_total{part=\"held\"} 300",
+            "moq_continued_bytes_total{part=\"added\"} 700",
+            "moq_repeated_bytes_total 300",
             "# EOF",
         ] {
             assert!(

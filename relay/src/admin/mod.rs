@@ -30,8 +30,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use metrics::{
-    Direction, DropReason, Flow, GossipWay, LimitName, MeshMetrics, Metrics, MisconductKind, RefusalReason,
-    Role,
+    Copies, Direction, DropReason, Flow, GossipWay, LimitName, MeshMetrics, Metrics, MisconductKind,
+    RefusalReason, Role,
 };
 
 use crate::config::Secret;

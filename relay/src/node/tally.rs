@@ -3,7 +3,7 @@
 //! Sessions count by themselves, so that an object costs an atomic addition and no shared cache line; the node adds up what
 //! is new.
 
-use headwater_pubsub::{net::Volume, session::Transport as SessionTransport};
+use headwater_pubsub::{net::Volume, session::Transport as SessionTransport, track::CopyStats};
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::state::{Session, Shared, State};
@@ -25,6 +25,7 @@ pub(crate) struct Tally {
 pub(crate) struct TrackTally {
     evicted_groups: u64,
     cut_objects: u64,
+    copies: CopyStats,
 }
 
 /// Add to `flow` what `now` has more than `before`.
@@ -64,6 +65,8 @@ impl Shared {
             (before.evicted_groups, before.cut_objects) = (stats.evicted_groups, stats.cut_objects);
             self.metrics.groups_dropped(DropReason::CacheBudget, evicted);
             self.metrics.groups_dropped(DropReason::SourceReset, cut);
+            let before = std::mem::replace(&mut before.copies, stats.copies);
+            self.metrics.copies.add(&before, &stats.copies);
         }
         let (subscribers, sources) = subscriptions(&state);
         self.report_vitals(&mut state);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::harness::*;
 use crate::fanout::SubscribeOptions;
-use crate::track::{Malformed, SourceError};
+use crate::track::{CopyStats, Malformed, SourceError};
 use crate::wire::data::FetchObject;
 use crate::wire::property::Properties;
 use crate::wire::{GroupOrder, StreamCode};
@@ -62,6 +62,13 @@ fn an_object_cut_off_is_continued_from_another_source() {
     got.extend(written(&mut subscriber, ms(1)));
     assert_eq!(got[got.len() - 3000..], bytes[..]);
     assert_eq!(track.stats().cut_objects, 0);
+    let copies = CopyStats {
+        continued_objects: 1,
+        held_bytes: 1000,
+        continued_bytes: 2000,
+        repeated_bytes: 1000,
+    };
+    assert_eq!(track.stats().copies, copies);
 }
 
 #[test]
