@@ -1,4 +1,4 @@
-//! A UDP link with delay, loss and a way to fall silent, for demonstrations and tests.
+//! A UDP link with delay, jitter, loss and a way to fall silent, for demonstrations and tests.
 //!
 //! It stands between a node and those who dial it: they dial the link's address, and each of them gets a socket of its own
 //! towards the node, so that both ends see an ordinary path. A link that is cut says nothing to anybody, as a dead machine or a
@@ -34,13 +34,16 @@ pub struct Weather(Arc<Conditions>);
 struct Conditions {
     /// One way, in microseconds.
     delay: AtomicU64,
+    /// Beyond it at most, in microseconds.
+    jitter: AtomicU64,
     /// Datagrams lost, of a million.
     loss: AtomicU32,
     cut: AtomicBool,
     /// Of the generator that picks lost datagrams.
     seed: AtomicU64,
-    /// Bytes, both ways.
+    /// Bytes, both ways, and datagrams.
     carried: AtomicU64,
+    datagrams: AtomicU64,
 }
 
 impl Weather {
@@ -48,10 +51,12 @@ impl Weather {
     pub fn new(delay: Duration, seed: u64) -> Self {
         let weather = Self(Arc::new(Conditions {
             delay: AtomicU64::new(0),
+            jitter: AtomicU64::new(0),
             loss: AtomicU32::new(0),
             cut: AtomicBool::new(false),
             seed: AtomicU64::new(seed),
             carried: AtomicU64::new(0),
+            datagrams: AtomicU64::new(0),
         }));
         weather.set_delay(delay);
         weather
@@ -61,6 +66,12 @@ impl Weather {
     pub fn set_delay(&self, delay: Duration) {
         let micros = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
         self.0.delay.store(micros, Ordering::Relaxed);
+    }
+
+    /// How much longer a datagram may take from now on, by chance; none overtakes another.
+    pub fn set_jitter(&self, jitter: Duration) {
+        let micros = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX);
+        self.0.jitter.store(micros, Ordering::Relaxed);
     }
 
     /// How many of a million datagrams are lost, each way.
@@ -78,6 +89,11 @@ impl Weather {
         self.0.carried.load(Ordering::Relaxed)
     }
 
+    /// Datagrams carried so far, as their bytes.
+    pub fn datagrams(&self) -> u64 {
+        self.0.datagrams.load(Ordering::Relaxed)
+    }
+
     /// How long a datagram takes each way.
     pub fn delay(&self) -> Duration {
         Duration::from_micros(self.0.delay.load(Ordering::Relaxed))
@@ -88,13 +104,24 @@ impl Weather {
         if self.0.cut.load(Ordering::Relaxed) {
             return true;
         }
-        let loss = u64::from(self.0.loss.load(Ordering::Relaxed));
-        // SplitMix64, one step per datagram.
+        self.draw() % 1_000_000 < u64::from(self.0.loss.load(Ordering::Relaxed))
+    }
+
+    /// How long the next datagram takes.
+    fn takes(&self) -> Duration {
+        match self.0.jitter.load(Ordering::Relaxed) {
+            0 => self.delay(),
+            jitter => self.delay() + Duration::from_micros(self.draw() % jitter),
+        }
+    }
+
+    /// A number by chance: SplitMix64.
+    fn draw(&self) -> u64 {
         let state = self.0.seed.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         let mut z = state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % 1_000_000 < loss
+        z ^ (z >> 31)
     }
 }
 
@@ -216,8 +243,9 @@ impl Parcel {
     fn new(datagram: &[u8], weather: &Weather) -> Self {
         let bytes = u64::try_from(datagram.len()).unwrap_or(u64::MAX);
         weather.0.carried.fetch_add(bytes, Ordering::Relaxed);
+        weather.0.datagrams.fetch_add(1, Ordering::Relaxed);
         Self {
-            due: Instant::now() + weather.delay(),
+            due: Instant::now() + weather.takes(),
             datagram: Bytes::copy_from_slice(datagram),
         }
     }
