@@ -22,7 +22,7 @@ export HARNESS_MOQ := $(TARGET)/debug/moq
 export HARNESS_TEST_CLIENT := $(TEST_CLIENT)
 export HARNESS_PEERS := $(PEERS)/bin
 
-.PHONY: help demo test check interop fuzz sim sim-quick bench-failover
+.PHONY: help demo test check interop fuzz sim sim-quick bench-failover bench-join bench-overlay
 
 help:
 	@echo 'make demo     three relays in a mesh, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
@@ -30,6 +30,8 @@ help:
 	@echo 'make check    fmt, clippy, docs, licences and bans, the core without tokio'
 	@echo 'make interop  independent implementations against ours, as a table'
 	@echo 'make bench-failover  relays that die or leave on the path of a track, against the targets'
+	@echo 'make bench-join      nodes that join a mesh of twenty, against the targets'
+	@echo 'make bench-overlay   what an idle mesh says, how announcements spread, and rows per second'
 	@echo 'make sim      route exchange among up to 2,000 nodes against the targets, some minutes; make sim-quick for a taste'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 
@@ -57,10 +59,11 @@ interop: cc ffmpeg $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub $(PE
 	cargo build --locked --workspace --bins
 	tests/interop/run
 
-# Real relays, links with delay; some minutes.
-bench-failover: cc
+# Real relays, links with delay; some minutes each.
+bench-failover bench-join bench-overlay: cc
 	cargo build --locked --release --package headwater-cli --package headwater-tests --bin moq --bin bench
-	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench failover
+	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench $(@:bench-%=%)
+	$(if $(filter %-overlay,$@),cargo run --locked --release --package headwater-sim -- speed)
 
 # The second line explores all interleavings of very small networks deeper than make test does.
 sim: cc

@@ -20,6 +20,7 @@
 //! sleeps. Processes end with the value that started them. The `moq` binary is the one named by `HARNESS_MOQ`, else
 //! it is built; the independent test client is the one named by `HARNESS_TEST_CLIENT`.
 
+pub mod grid;
 mod home;
 pub mod http;
 mod lines;

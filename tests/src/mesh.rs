@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::home::Home;
 use crate::relay::Relay;
 
+/// How long relays are watched at a time to see which of them carries a track, and how often.
+const CARRIED: (Duration, usize) = (Duration::from_millis(400), 10);
+
 /// Makes members.
 #[derive(Debug)]
 pub struct Members {
@@ -70,6 +73,7 @@ pub struct Node {
     home: Home,
     address: SocketAddr,
     relay: Option<Relay>,
+    log: Option<&'static str>,
 }
 
 impl Node {
@@ -78,22 +82,58 @@ impl Node {
     /// # Errors
     /// It does not start.
     pub fn start(members: &mut Members, peers: &[SocketAddr]) -> Result<Self> {
+        Self::start_at(members, ([127, 0, 0, 1], 0).into(), peers, None)
+    }
+
+    /// The same at an address, and with one that others are told of.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_at(
+        members: &mut Members,
+        address: SocketAddr,
+        peers: &[SocketAddr],
+        advertise: Option<SocketAddr>,
+    ) -> Result<Self> {
+        let mut node = Self::prepare(members, address, peers, advertise)?;
+        node.restart()?;
+        Ok(node)
+    }
+
+    /// A new member that does not run yet.
+    ///
+    /// # Errors
+    /// Its state cannot be made.
+    pub fn prepare(
+        members: &mut Members,
+        address: SocketAddr,
+        peers: &[SocketAddr],
+        advertise: Option<SocketAddr>,
+    ) -> Result<Self> {
         let home = Home::new()?;
         members.admit(&home.file("node"))?;
         let peers: Vec<String> = peers.iter().map(|peer| format!("\"moqt://{peer}\"")).collect();
+        let advertise: Vec<String> = advertise.iter().map(|own| format!("\"{own}\"")).collect();
         let settings = format!(
-            "state_dir = {:?}\nthreads = 1\npeers = [{}]\n",
+            "state_dir = {:?}\nthreads = 1\npeers = [{}]\nadvertise = [{}]\n",
             home.file("node"),
-            peers.join(", ")
+            peers.join(", "),
+            advertise.join(", ")
         );
         std::fs::write(home.file("relay.toml"), settings)?;
-        let mut node = Self {
+        Ok(Self {
             home,
-            address: ([127, 0, 0, 1], 0).into(),
+            address,
             relay: None,
-        };
-        node.restart()?;
-        Ok(node)
+            log: None,
+        })
+    }
+
+    /// What it is to log from its next start on, as `HEADWATER_LOG` says it.
+    #[must_use]
+    pub fn log(mut self, directives: &'static str) -> Self {
+        self.log = Some(directives);
+        self
     }
 
     /// Starts it again where it was.
@@ -102,12 +142,15 @@ impl Node {
     /// It does not start.
     pub fn restart(&mut self) -> Result<()> {
         self.relay = None;
-        let relay = self
+        let mut relay = self
             .home
             .relay()
             .listen(self.address)
-            .args(["--config", "relay.toml"])
-            .start()?;
+            .args(["--config", "relay.toml"]);
+        if let Some(log) = self.log {
+            relay = relay.env("HEADWATER_LOG", log);
+        }
+        let relay = relay.start()?;
         self.address = relay.listen();
         self.relay = Some(relay);
         Ok(())
@@ -290,20 +333,30 @@ impl Fork {
     /// # Errors
     /// None does, or they do not tell.
     pub fn carrier(&mut self) -> Result<&mut Between> {
+        let index = self.carrier_index()?;
+        self.between.get_mut(index).context("counted")
+    }
+
+    /// Its number.
+    ///
+    /// # Errors
+    /// As [`carrier`](Self::carrier).
+    pub fn carrier_index(&self) -> Result<usize> {
         let carried = |between: &Between| between.node.carried().unwrap_or_default();
-        let before: Vec<f64> = self.between.iter().map(carried).collect();
-        std::thread::sleep(Duration::from_millis(400));
-        let (index, most) = self
-            .between
-            .iter()
-            .zip(before)
-            .map(|(between, before)| carried(between) - before)
-            .enumerate()
-            .max_by(|(_, a), (_, b)| a.total_cmp(b))
-            .context("nobody between")?;
-        if most <= 0.0 {
-            bail!("nobody carries the track");
+        for _ in 0..CARRIED.1 {
+            let before: Vec<f64> = self.between.iter().map(carried).collect();
+            std::thread::sleep(CARRIED.0);
+            let most = self
+                .between
+                .iter()
+                .zip(before)
+                .map(|(between, before)| carried(between) - before)
+                .enumerate()
+                .max_by(|(_, a), (_, b)| a.total_cmp(b));
+            if let Some((index, _)) = most.filter(|&(_, bytes)| bytes > 0.0) {
+                return Ok(index);
+            }
         }
-        self.between.get_mut(index).context("counted above")
+        bail!("nobody carries the track")
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::home::{Home, words};
 use crate::process::Process;
@@ -14,6 +14,7 @@ pub struct RelayBuilder<'a> {
     home: &'a Home,
     listen: SocketAddr,
     args: Vec<OsString>,
+    variables: Vec<(&'static str, &'static str)>,
 }
 
 impl<'a> RelayBuilder<'a> {
@@ -22,6 +23,7 @@ impl<'a> RelayBuilder<'a> {
             home,
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             args: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -39,6 +41,13 @@ impl<'a> RelayBuilder<'a> {
         self
     }
 
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.variables.push((name, value));
+        self
+    }
+
     /// Starts it and waits until it says where it listens.
     ///
     /// # Errors
@@ -47,7 +56,11 @@ impl<'a> RelayBuilder<'a> {
         let mut args = words(["relay", "--admin", "127.0.0.1:0", "--listen"]);
         args.push(self.listen.to_string().into());
         args.extend(self.args);
-        let process = self.home.moq(args).start()?;
+        let mut command = self.home.moq(args);
+        for (name, value) in self.variables {
+            command = command.env(name, value);
+        }
+        let process = command.start()?;
         let listen = process.find("moqt:// address", |line| address_after(line, "moqt://"))?;
         let admin = process.find("operator's address", |line| {
             address_after(line, "http://").filter(|address| address.port() != listen.port())
@@ -99,12 +112,30 @@ impl Relay {
     /// # Errors
     /// The operator's interface does not answer.
     pub fn metric(&self, name: &str) -> Result<f64> {
+        self.labelled(name, "")
+    }
+
+    /// The sum over those labels of a metric that contain `part`, such as `reason="hedge"`.
+    ///
+    /// # Errors
+    /// As [`metric`](Self::metric).
+    pub fn labelled(&self, name: &str, part: &str) -> Result<f64> {
         let page = crate::http::get(self.admin, "/metrics")?;
         let values = page.body.lines().filter_map(|line| {
             let (key, value) = line.rsplit_once(' ')?;
-            (key.split('{').next()? == name).then(|| value.parse::<f64>().ok())?
+            (key.split('{').next()? == name && key.contains(part)).then(|| value.parse::<f64>().ok())?
         });
         Ok(values.sum())
+    }
+
+    /// What the operator's interface says there.
+    ///
+    /// # Errors
+    /// It does not answer, or not with success.
+    pub fn ask(&self, path: &str) -> Result<serde_json::Value> {
+        let answer = crate::http::get(self.admin, path)?;
+        ensure!(answer.status == 200, "{path}: {answer:?}");
+        Ok(serde_json::from_str(&answer.body)?)
     }
 
     /// Ends it as a crash would, and gives the address to start the next one at.

@@ -1,6 +1,7 @@
 //! A track of numbered objects, and what arrived of it and when.
 
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,37 +47,48 @@ pub fn name(text: &str) -> Result<FullTrackName> {
     Ok(FullTrackName::new(namespace, TrackName::new("video")?)?)
 }
 
+/// When each object was published.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(Arc<Mutex<BTreeMap<Location, Instant>>>);
+
+impl Sent {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Location, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Publishes a track until the end of the network that runs it.
 ///
 /// # Errors
 /// The node refuses it.
-pub fn publish(net: &Net, client: &Client, text: &str, pattern: Pattern) -> Result<()> {
+pub fn publish(net: &Net, client: &Client, text: &str, pattern: Pattern) -> Result<Sent> {
     let cache: Arc<Cache> = Cache::new(CacheLimits::default());
     let name = name(text)?;
     let track = PublishedTrack::new(name.clone(), Properties::default(), &cache)?;
     client.serve(&track);
     let namespace = name.namespace().clone();
     let announced = net.wait(client.publish_namespace(namespace, Vec::new()))?;
-    let (client, clock) = (client.clone(), net.clock);
+    let (client, clock, sent) = (client.clone(), net.clock, Sent::default());
+    let noted = sent.clone();
     net.spawn(async move {
         let _session = (client, announced, cache);
         // The track ends with the story.
-        let _over = write(track, clock, pattern).await;
+        let _over = write(track, clock, pattern, &noted).await;
     });
-    Ok(())
+    Ok(sent)
 }
 
-async fn write(track: PublishedTrack, clock: Clock, pattern: Pattern) -> Result<()> {
+async fn write(track: PublishedTrack, clock: Clock, pattern: Pattern, sent: &Sent) -> Result<()> {
     let mut writer = track.writer(clock);
     let mut tick = tokio::time::interval(pattern.pause);
     for group in 0.. {
         let mut open = writer.group(group)?;
         for object in 0..GROUP {
             tick.tick().await;
-            open.object(
-                Properties::default(),
-                pattern.payload(Location::new(group, object)),
-            )?;
+            let at = Location::new(group, object);
+            let payload = pattern.payload(at);
+            sent.lock().insert(at, Instant::now());
+            open.object(Properties::default(), payload)?;
         }
         open.finish()?;
     }
@@ -152,33 +164,55 @@ impl Log {
 
     /// The longest time between two arrivals, of those that ended after `since`.
     pub fn longest_gap(&self, since: Instant) -> Duration {
+        self.longest_gap_within(since..)
+    }
+
+    /// The longest time between two arrivals, of those that ended then.
+    pub fn longest_gap_within(&self, when: impl RangeBounds<Instant>) -> Duration {
         let arrivals = self.arrivals();
         arrivals
             .iter()
             .zip(arrivals.iter().skip(1))
-            .filter(|(_, (at, _))| *at >= since)
+            .filter(|(_, (at, _))| when.contains(at))
             .map(|((before, _), (at, _))| at.duration_since(*before))
             .max()
             .unwrap_or_default()
     }
 
+    /// How long each object was under way, of those that came then.
+    pub fn delays(&self, sent: &Sent, when: impl RangeBounds<Instant>) -> Vec<Duration> {
+        let sent = sent.lock();
+        let arrivals = self.arrivals();
+        let came = arrivals.iter().filter(|(at, _)| when.contains(at));
+        came.filter_map(|(at, object)| Some(at.duration_since(*sent.get(object)?)))
+            .collect()
+    }
+
     /// What is missing or came twice, of all up to the end of the newest group but one: its last objects may be on their way.
     pub fn faults(&self) -> Faults {
-        let arrivals = self.arrivals();
-        let mut counts: BTreeMap<Location, usize> = BTreeMap::new();
-        for &(_, at) in &*arrivals {
+        let twice = self.counts().values().map(|count| count - 1).sum();
+        let lost = self.missing().len();
+        Faults { lost, twice }
+    }
+
+    /// The objects that count as lost.
+    pub fn missing(&self) -> Vec<Location> {
+        let counts = self.counts();
+        let (Some(first), Some(last)) = (counts.keys().next(), counts.keys().next_back()) else {
+            return Vec::new();
+        };
+        (first.group..last.group)
+            .flat_map(|group| (0..GROUP).map(move |object| Location::new(group, object)))
+            .filter(|at| at >= first && !counts.contains_key(at))
+            .collect()
+    }
+
+    fn counts(&self) -> BTreeMap<Location, usize> {
+        let mut counts = BTreeMap::new();
+        for &(_, at) in &*self.arrivals() {
             *counts.entry(at).or_default() += 1;
         }
-        let (Some(first), Some(last)) = (counts.keys().next(), counts.keys().next_back()) else {
-            return Faults::default();
-        };
-        let expected = (first.group..last.group)
-            .flat_map(|group| (0..GROUP).map(move |object| Location::new(group, object)))
-            .filter(|at| at >= first);
-        Faults {
-            lost: expected.filter(|at| !counts.contains_key(at)).count(),
-            twice: counts.values().map(|count| count - 1).sum(),
-        }
+        counts
     }
 }
 
