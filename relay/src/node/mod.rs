@@ -20,6 +20,8 @@ mod listen;
 mod mesh;
 mod name;
 mod renewal;
+mod request;
+mod serve;
 mod shard;
 mod start;
 mod state;
