@@ -17,6 +17,9 @@ pub struct HubConfig {
     /// Longest wait for a publisher that a SUBSCRIBE can ask for with RENDEZVOUS_TIMEOUT. 5 min: a broadcast about to
     /// begin; longer waits ask again.
     pub rendezvous: Duration,
+    /// In a mesh, how long a SUBSCRIBE to what nobody publishes waits for news of other nodes. 500 ms: an announcement is at every
+    /// node sooner, and who hears of a track by other means may be faster.
+    pub hearsay: Duration,
     /// Whether the node is in a mesh, where what is published here is announced. Off.
     pub announces: bool,
     /// How long a track of the mesh that lost its last source is kept for neighbours. 2 s: they repair themselves sooner.
@@ -73,6 +76,7 @@ impl Default for HubConfig {
             pause_publications: false,
             answer: Duration::from_secs(10),
             rendezvous: Duration::from_secs(300),
+            hearsay: Duration::from_millis(500),
             announces: false,
             cut: Duration::from_secs(2),
             abandoned: Duration::from_secs(10),

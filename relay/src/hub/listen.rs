@@ -9,7 +9,7 @@ use super::input::{Origin, RequestKey, RequestRef, SessionId, Tag, TrackId};
 use super::opened::Purpose;
 use super::output::Output;
 use super::refusals::{Refusal, error};
-use super::session::{Incoming, Kind, overload};
+use super::session::{Incoming, Kind, Session, overload};
 use super::timers::Timer;
 use super::tracks::{Asker, Listener, ListenerState, Track};
 
@@ -23,11 +23,12 @@ impl Hub {
         parameters: Parameters,
     ) {
         let request = RequestRef::Peer(session, key);
-        let waits = parameters.rendezvous_timeout_ms.unwrap_or_default() > 0;
-        if let Err(refusal) = self.admit_subscribe(session, name, origin, waits) {
+        let asked = parameters.rendezvous_timeout_ms.unwrap_or_default() > 0;
+        if let Err(refusal) = self.admit_subscribe(session, name, origin, asked) {
             self.reject(request, refusal);
             return;
         }
+        let waits = asked || (origin.is_none() && self.may_hear_of(session, name));
         let asker = match origin {
             Some(_) => Asker::Neighbour,
             None => Asker::Client,
@@ -43,6 +44,7 @@ impl Hub {
         }
         let patience = match parameters.rendezvous_timeout_ms {
             Some(wait) if wait > 0 => Duration::from_millis(wait).min(self.config.rendezvous),
+            _ if waits => self.config.hearsay,
             _ => self.config.answer,
         };
         self.timers
@@ -65,6 +67,15 @@ impl Hub {
             self.child_came(id, session);
         }
         self.touch(id);
+    }
+
+    /// Whether news of a publisher at another node may be on their way: to who was told of it by other means, all nodes are one.
+    fn may_hear_of(&self, session: SessionId, name: &FullTrackName) -> bool {
+        let room = |session: &Session| session.rendezvous < self.config.rendezvous_waiting;
+        self.config.announces
+            && self.mesh.pinned(name) == Origin::Here
+            && !self.is_published_here(name)
+            && self.sessions.get(&session).is_some_and(room)
     }
 
     fn admit_subscribe(

@@ -248,6 +248,32 @@ fn a_subscriber_that_waits_is_served_when_the_name_appears_elsewhere() {
 }
 
 #[test]
+fn who_asks_before_the_news_have_come_is_answered_when_they_do_or_a_moment_later() {
+    let mut world = World::with(HubConfig {
+        announces: true,
+        ..HubConfig::default()
+    });
+    world.up(1, "client");
+    assert_eq!(rejected(&world.subscribe(1, 0, &name())), []);
+    let outputs = world.pass(Duration::from_millis(500));
+    assert_eq!(
+        rejected(&outputs),
+        [(peer(1, 0), RequestErrorCode::DOES_NOT_EXIST)]
+    );
+    assert_eq!(rejected(&world.subscribe(1, 1, &name())), []);
+    assert!(wanted(&pin(&mut world, NEAR)).is_some());
+    // What somebody here publishes, or might, is his to refuse.
+    world.up(2, "publisher");
+    world.announce(2, 0, "room");
+    let outputs = world.subscribe(1, 2, &track("room/cam"));
+    let outputs = world.refuse(tag(&outputs), RequestErrorCode::DOES_NOT_EXIST);
+    assert_eq!(
+        rejected(&outputs),
+        [(peer(1, 2), RequestErrorCode::DOES_NOT_EXIST)]
+    );
+}
+
+#[test]
 fn namespaces_here_and_elsewhere_are_one_list() {
     let mut world = World::with(HubConfig {
         announces: true,
