@@ -69,6 +69,9 @@ impl Route {
         }
         let forced = lost && before.primary.is_some();
         self.spread(env, before.mine, forced);
+        if self.primary != before.primary {
+            self.forward_again(env);
+        }
     }
 
     /// Whoever retracted, or is too far by now, is no upstream.
@@ -327,10 +330,11 @@ impl Route {
         {
             link.low = key.into();
         }
-        if appeared && self.primary.is_none() {
-            self.ask_sooner(env);
-        }
+        let starved = self.primary.is_none();
         self.decide(env, Cause::Row, before);
+        if appeared && starved {
+            self.ask_too(env, neighbour);
+        }
     }
 
     /// Whether single tracks may be pulled from this neighbour, and takes it into use if so.

@@ -79,7 +79,6 @@ impl Route {
     /// A starved node asks everybody who has a path, and may try each of them again.
     pub(super) fn ask_all(&mut self, env: &mut Env<'_>) {
         let now = env.now;
-        self.asked_at = Some(now);
         self.ask.at = now + self.ask.wait;
         self.ask.wait = (self.ask.wait * 2).min(env.timers().request_max);
         let Some(fd) = self.fd else { return };
@@ -93,12 +92,39 @@ impl Route {
         }
     }
 
-    /// Somebody has a path who had none: a starved node asks at once, unless it just did.
-    pub(super) fn ask_sooner(&mut self, env: &Env<'_>) {
+    /// A neighbour has a path that had none, so no request went there yet: a starved node asks it at once. One request for each
+    /// such row, and the neighbour takes only so many of them.
+    pub(super) fn ask_too(&mut self, env: &mut Env<'_>, neighbour: Neighbour) {
+        let (now, origin) = (env.now, self.origin);
+        let Some(fd) = self.fd.filter(|_| self.primary.is_none()) else {
+            return;
+        };
+        if let Some(adjacent) = env
+            .neighbours
+            .iter_mut()
+            .find(|adjacent| adjacent.neighbour == neighbour)
+        {
+            adjacent.ask(now, origin, fd.seq.next(), TTL);
+        }
+        // The waits start anew.
         let retry = env.timers().request_retry;
-        let soonest = self.asked_at.map_or(env.now, |at| env.now.max(at + retry));
-        self.ask.at = self.ask.at.min(soonest);
-        self.ask.wait = retry;
+        self.ask = Retry {
+            at: self.ask.at.min(now + retry),
+            wait: retry,
+        };
+    }
+
+    /// What neighbours still wait for takes the new way too: the request may have ended at what was lost. One request for each
+    /// change of the primary, with fewer hops to go than a new one.
+    pub(super) fn forward_again(&mut self, env: &mut Env<'_>) {
+        let Some(primary) = self.primary else { return };
+        let others = self.want.iter().filter(|&&(from, _)| from != primary);
+        let Some(&(from, wanted)) = others.max_by_key(|&&(_, wanted)| wanted) else {
+            return;
+        };
+        if self.link(primary).is_some_and(|link| link.heard.seq < wanted) {
+            self.forward(env, from, wanted, TTL / 2);
+        }
     }
 
     /// Much better than the present path, but not feasible: ask there for a newer number, without haste.

@@ -170,7 +170,6 @@ pub(super) struct Route {
     pub(super) vacate_by: Option<Duration>,
     /// The request of a starved node.
     pub(super) ask: Retry,
-    pub(super) asked_at: Option<Duration>,
     /// The request for a better path, once one is seen.
     pub(super) optimum: Option<Retry>,
     /// The tentative upstream brought something fresh.
@@ -214,7 +213,6 @@ impl Route {
                 at: Duration::ZERO,
                 wait: timers.request_retry,
             },
-            asked_at: None,
             optimum: None,
             proved: false,
             want: Vec::new(),

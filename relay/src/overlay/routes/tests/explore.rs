@@ -75,7 +75,7 @@ fn write_route(text: &mut String, now: Duration, name: &dyn Fn(Neighbour) -> usi
         time(route.better_since),
         (due(route.dwell.at), route.dwell.wait),
         time(route.vacate_by),
-        (due(route.ask.at), route.ask.wait, time(route.asked_at)),
+        (due(route.ask.at), route.ask.wait),
         route.optimum.map(|retry| (due(retry.at), retry.wait)),
         route.proved,
         want,

@@ -282,6 +282,49 @@ fn a_request_travels_on_and_its_answer_returns() {
 }
 
 #[test]
+fn a_starved_node_asks_a_neighbour_that_regains_a_path_at_once_and_only_that_one() {
+    let mut routes = node(Config::default());
+    routes.row(at(0), A, origin(), row(1, 5_000)).unwrap();
+    routes.row(at(0), B, origin(), row(1, 7_000)).unwrap();
+    routes.row(at(20), A, origin(), retraction(1)).unwrap();
+    assert_eq!(routes.next_flush(at(20), B, 100).unwrap().requests.len(), 1);
+    drain(&mut routes);
+
+    routes.row(at(30), C, origin(), row(1, 9_000)).unwrap();
+    let asked = routes.next_flush(at(30), C, 100).unwrap().requests;
+    assert_eq!(
+        asked
+            .iter()
+            .map(|request| request.wanted.number)
+            .collect::<Vec<_>>(),
+        [2]
+    );
+    assert_eq!(routes.next_flush(at(30), B, 100), None);
+    // A row that only changes the distance is no new path.
+    routes.row(at(40), C, origin(), row(1, 9_500)).unwrap();
+    assert_eq!(routes.next_flush(at(40), C, 100), None);
+}
+
+#[test]
+fn a_request_that_waits_takes_the_new_way_when_the_primary_changes() {
+    let mut routes = node(Config::default());
+    routes.row(at(0), A, origin(), row(1, 5_000)).unwrap();
+    routes.row(at(0), B, origin(), row(1, 5_500)).unwrap();
+    let wanted = Seq { epoch: 1, number: 2 };
+    routes.seq_request(at(20), C, origin(), wanted, 7).unwrap();
+    assert_eq!(routes.next_flush(at(20), A, 100).unwrap().requests.len(), 1);
+    drain(&mut routes);
+
+    routes.neighbour_down(at(30), A);
+    assert_eq!(routes.primary(origin()), Some(B));
+    let flush = routes.next_flush(at(30), B, 100).unwrap();
+    assert_eq!(flush.requests.len(), 1);
+    assert_eq!(flush.requests[0].wanted, wanted);
+    routes.row(at(40), B, origin(), row(2, 5_500)).unwrap();
+    assert_eq!(rows(&mut routes, at(40), C), [row(2, 6_500)]);
+}
+
+#[test]
 fn a_number_alone_does_not_travel() {
     let mut routes = node(Config::default());
     routes.row(at(0), A, origin(), row(1, 5_000)).unwrap();
