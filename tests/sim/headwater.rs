@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use headwater_relay::overlay::id::{Cost, Neighbour, NodeId};
-use headwater_relay::overlay::routes::{Config, Flush, Output, Role, Routes};
+use headwater_relay::overlay::routes::{Config, DropReason, Flush, Output, Role, Routes};
 
 use crate::network::{MS, Time};
 use crate::protocol::{Effects, Protocol, Timer, packed};
+
+/// When media is there after the round trip of its subscription: two objects.
+const PROOF: Time = 66 * MS;
+/// How long an upstream is kept that has no route any more, if nothing else delivers.
+const LEFTOVER: Time = 2_000 * MS;
 
 struct Node {
     routes: Routes,
@@ -18,6 +23,8 @@ struct Node {
     roles: Vec<BTreeMap<usize, Role>>,
     /// The same without tentative ones, the primary first.
     firm: Vec<Vec<usize>>,
+    /// Of each origin: who lost its own route, but is still pulled from until something else delivers; and until when.
+    leftovers: Vec<BTreeMap<usize, Time>>,
 }
 
 pub struct Headwater {
@@ -47,6 +54,7 @@ impl Headwater {
             wake: None,
             roles: vec![BTreeMap::new(); origins.len()],
             firm: vec![Vec::new(); origins.len()],
+            leftovers: vec![BTreeMap::new(); origins.len()],
         };
         let nodes = (0..nodes).map(blank).collect();
         Self {
@@ -86,8 +94,15 @@ impl Headwater {
                     role,
                 } => self.used(now, node, origin, neighbour, Some(role), effects),
                 Output::Drop {
-                    origin, neighbour, ..
-                } => self.used(now, node, origin, neighbour, None, effects),
+                    origin,
+                    neighbour,
+                    reason,
+                } => {
+                    self.used(now, node, origin, neighbour, None, effects);
+                    if matches!(reason, DropReason::Retracted | DropReason::Superseded) {
+                        self.linger(now, node, origin, neighbour, effects);
+                    }
+                }
                 _ => {}
             }
         }
@@ -103,6 +118,42 @@ impl Headwater {
         }
     }
 
+    fn index(&self, origin: NodeId) -> Option<usize> {
+        let node = number(origin);
+        self.origins.iter().position(|&origin| origin == node)
+    }
+
+    /// "Retracted" is not "unsubscribed": what such an upstream still gets, its downstream gets.
+    fn linger(
+        &mut self,
+        now: Time,
+        node: usize,
+        origin: NodeId,
+        neighbour: Neighbour,
+        effects: &mut Effects<Flush>,
+    ) {
+        let upstream = self.owners.get(&neighbour).map(|&(_, upstream)| upstream);
+        if let (Some(origin), Some(upstream)) = (self.index(origin), upstream)
+            && self.nodes[node].sessions.contains_key(&upstream)
+        {
+            let until = now + LEFTOVER;
+            self.nodes[node].leftovers[origin].insert(upstream, until);
+            effects
+                .timers
+                .push((until, node, Timer::Leftover { origin, upstream }));
+        }
+    }
+
+    /// Something else delivers from `at` on.
+    fn end_leftovers(&mut self, at: Time, node: usize, origin: usize, effects: &mut Effects<Flush>) {
+        for (&upstream, until) in &mut self.nodes[node].leftovers[origin] {
+            *until = at.min(*until);
+            effects
+                .timers
+                .push((*until, node, Timer::Leftover { origin, upstream }));
+        }
+    }
+
     fn used(
         &mut self,
         now: Time,
@@ -112,11 +163,7 @@ impl Headwater {
         role: Option<Role>,
         effects: &mut Effects<Flush>,
     ) {
-        let Some(origin) = self
-            .origins
-            .iter()
-            .position(|&origin_node| origin_node == number(origin))
-        else {
+        let Some(origin) = self.index(origin) else {
             return;
         };
         let Some(&(_, upstream)) = self.owners.get(&neighbour) else {
@@ -127,6 +174,7 @@ impl Headwater {
             Some(role) => state.roles[origin].insert(upstream, role),
             None => state.roles[origin].remove(&upstream),
         };
+        state.leftovers[origin].remove(&upstream);
         let mut firm: Vec<(Role, usize)> = state.roles[origin]
             .iter()
             .filter(|&(_, &role)| role != Role::Tentative)
@@ -144,12 +192,11 @@ impl Headwater {
                     Timer::CaughtUp { origin, upstream },
                 ));
             }
+            Some(Role::Primary) => self.end_leftovers(now + round_trip + PROOF, node, origin, effects),
             Some(Role::Tentative) => {
-                effects.timers.push((
-                    now + round_trip + 66 * MS,
-                    node,
-                    Timer::Proof { origin, upstream },
-                ));
+                effects
+                    .timers
+                    .push((now + round_trip + PROOF, node, Timer::Proof { origin, upstream }));
             }
             _ => {}
         }
@@ -192,6 +239,9 @@ impl Protocol for Headwater {
                 routes.neighbour_down(at, session)
             });
             self.owners.remove(&session);
+            for leftovers in &mut self.nodes[node].leftovers {
+                leftovers.remove(&other);
+            }
         }
     }
 
@@ -219,11 +269,22 @@ impl Protocol for Headwater {
                 self.nodes[node].wake = None;
                 return self.act(now, node, effects, Routes::tick);
             }
+            Timer::Leftover { origin, upstream } => {
+                let leftovers = &mut self.nodes[node].leftovers[origin];
+                if leftovers.get(&upstream).is_some_and(|&until| until <= now) {
+                    leftovers.remove(&upstream);
+                    effects.rerouted.push(origin);
+                }
+                return;
+            }
             Timer::CaughtUp { origin, upstream } | Timer::Proof { origin, upstream } => (origin, upstream),
         };
         let Some(&(session, _)) = self.nodes[node].sessions.get(&upstream) else {
             return;
         };
+        if works && matches!(timer, Timer::Proof { .. }) {
+            self.end_leftovers(now, node, origin, effects);
+        }
         let origin = id(self.origins[origin]);
         self.act(now, node, effects, |routes, at| match timer {
             Timer::Proof { .. } if works => routes.tentative_proved(at, session, origin),
@@ -251,6 +312,7 @@ impl Protocol for Headwater {
         for origin in 0..self.origins.len() {
             state.roles[origin].clear();
             state.firm[origin].clear();
+            state.leftovers[origin].clear();
             effects.touched.push((node, origin));
         }
         for origin in self.origins.clone() {
@@ -268,18 +330,14 @@ impl Protocol for Headwater {
         &self.nodes[node].firm[origin]
     }
 
-    fn feed(&self, node: usize, origin: usize) -> Option<usize> {
+    fn feeds(&self, node: usize, origin: usize) -> Vec<usize> {
         let state = &self.nodes[node];
-        let primary = state.roles[origin]
+        state.roles[origin]
             .iter()
-            .find(|&(_, &role)| role == Role::Primary);
-        primary
-            .or_else(|| {
-                state.roles[origin]
-                    .iter()
-                    .find(|&(_, &role)| role == Role::Tentative)
-            })
-            .map(|(&up, _)| up)
+            .filter(|&(_, role)| matches!(role, Role::Primary | Role::Tentative))
+            .map(|(&upstream, _)| upstream)
+            .chain(state.leftovers[origin].keys().copied())
+            .collect()
     }
 
     fn size(&self, flush: &Flush, _namespaces: u64) -> (u64, u64) {

@@ -8,6 +8,8 @@ pub struct Effects<M> {
     pub timers: Vec<(Time, usize, Timer)>,
     /// Nodes and origins whose upstreams changed.
     pub touched: Vec<(usize, usize)>,
+    /// Origins whose media may take another way although no upstream changed.
+    pub rerouted: Vec<usize>,
 }
 
 impl<M> Default for Effects<M> {
@@ -16,6 +18,7 @@ impl<M> Default for Effects<M> {
             sends: Vec::new(),
             timers: Vec::new(),
             touched: Vec::new(),
+            rerouted: Vec::new(),
         }
     }
 }
@@ -28,6 +31,8 @@ pub enum Timer {
     CaughtUp { origin: usize, upstream: usize },
     /// A tentative upstream has brought something fresh by now, or will not.
     Proof { origin: usize, upstream: usize },
+    /// Nothing is pulled any longer from an upstream that was lost.
+    Leftover { origin: usize, upstream: usize },
 }
 
 pub trait Protocol {
@@ -65,8 +70,8 @@ pub trait Protocol {
     fn start(&mut self, now: Time, node: usize, effects: &mut Effects<Self::Message>);
     /// Everything the node relies on as an upstream of this origin, but for tentative ones.
     fn upstreams(&self, node: usize, origin: usize) -> &[usize];
-    /// Whence the media comes now, tentative or not.
-    fn feed(&self, node: usize, origin: usize) -> Option<usize>;
+    /// Whence media may come now, tentative or not.
+    fn feeds(&self, node: usize, origin: usize) -> Vec<usize>;
     /// Bytes with packet overhead, with so many namespaces at each origin; and the rows in it.
     fn size(&self, message: &Self::Message, namespaces: u64) -> (u64, u64);
 }

@@ -186,8 +186,8 @@ impl Protocol for Rival {
         &self.upstream[node][origin]
     }
 
-    fn feed(&self, node: usize, origin: usize) -> Option<usize> {
-        self.upstream[node][origin].first().copied()
+    fn feeds(&self, node: usize, origin: usize) -> Vec<usize> {
+        self.upstream[node][origin].first().copied().into_iter().collect()
     }
 
     fn size(&self, rows: &Rows, namespaces: u64) -> (u64, u64) {

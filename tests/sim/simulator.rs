@@ -134,6 +134,9 @@ impl<P: Protocol> Simulator<P> {
             let boot = self.boots[node];
             self.push(at.max(self.now), Event::Timer { node, boot, timer });
         }
+        for origin in effects.rerouted {
+            self.changed[origin] = true;
+        }
         effects.touched.sort_unstable();
         effects.touched.dedup();
         for (node, origin) in effects.touched {
@@ -195,14 +198,19 @@ impl<P: Protocol> Simulator<P> {
     }
 
     /// Whether media reaches the node now.
-    fn fed(&self, mut node: usize, origin: usize) -> bool {
-        for _ in 0..self.network.nodes() {
-            if node == self.origins[origin] {
-                return self.network.alive[node];
+    fn fed(&mut self, node: usize, origin: usize) -> bool {
+        self.visit += 1;
+        self.visited[node] = self.visit;
+        let mut open = vec![node];
+        while let Some(at) = open.pop() {
+            if at == self.origins[origin] {
+                return self.network.alive[at];
             }
-            match self.protocol.feed(node, origin) {
-                Some(upstream) if self.network.connected(node, upstream) => node = upstream,
-                _ => return false,
+            for upstream in self.protocol.feeds(at, origin) {
+                if self.network.connected(at, upstream) && self.visited[upstream] != self.visit {
+                    self.visited[upstream] = self.visit;
+                    open.push(upstream);
+                }
             }
         }
         false
@@ -240,36 +248,32 @@ impl<P: Protocol> Simulator<P> {
         }
     }
 
+    /// Whether media reaches each node.
     fn all_fed(&self, origin: usize) -> Vec<bool> {
         let nodes = self.network.nodes();
-        // Not seen, on the present path, fed, not fed.
-        let mut state = vec![0_u8; nodes];
-        state[self.origins[origin]] = if self.network.alive[self.origins[origin]] {
-            2
-        } else {
-            3
-        };
-        let mut path = Vec::new();
-        for start in 0..nodes {
-            let mut node = start;
-            let end = loop {
-                match state[node] {
-                    0 => {}
-                    1 => break 3,
-                    known => break known,
+        let mut downstream = vec![Vec::new(); nodes];
+        for node in 0..nodes {
+            for upstream in self.protocol.feeds(node, origin) {
+                if self.network.connected(node, upstream) {
+                    downstream[upstream].push(node);
                 }
-                state[node] = 1;
-                path.push(node);
-                match self.protocol.feed(node, origin) {
-                    Some(upstream) if self.network.connected(node, upstream) => node = upstream,
-                    _ => break 3,
-                }
-            };
-            for node in path.drain(..) {
-                state[node] = end;
             }
         }
-        state.into_iter().map(|state| state == 2).collect()
+        let mut fed = vec![false; nodes];
+        let start = self.origins[origin];
+        let mut open = Vec::new();
+        if self.network.alive[start] {
+            fed[start] = true;
+            open.push(start);
+        }
+        while let Some(at) = open.pop() {
+            for &node in &downstream[at] {
+                if !std::mem::replace(&mut fed[node], true) {
+                    open.push(node);
+                }
+            }
+        }
+        fed
     }
 
     /// Until that time, and what happens at it.
