@@ -63,7 +63,8 @@ pub struct Routes {
     announced: bool,
     /// Sorted.
     neighbours: Vec<Adjacent>,
-    origins: BTreeMap<NodeId, Route>,
+    /// Boxed, as a map holds room for almost as many again.
+    origins: BTreeMap<NodeId, Box<Route>>,
     /// Outlives the route, so that interest may come first.
     interests: BTreeSet<NodeId>,
     /// Which route wants to be looked at, and when.
@@ -256,7 +257,7 @@ impl Routes {
     fn create(&mut self, origin: NodeId) {
         let interest = self.interests.contains(&origin);
         let route = Route::new(origin, &self.neighbours, interest, &self.config.timers);
-        self.origins.insert(origin, route);
+        self.origins.insert(origin, Box::new(route));
     }
 
     /// Runs `act` on a route, then looks after its place in the agenda, and drops it if nothing is left of it.
