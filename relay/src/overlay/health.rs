@@ -188,6 +188,8 @@ impl Keeper {
         }
         let due = now.saturating_sub(self.at) + SAMPLE > ACTIVE_GAP;
         if due {
+            // The padding itself counts as sent by the next look, which is not when it went.
+            self.sent = sent + 1;
             self.at = now;
         }
         due
@@ -291,7 +293,7 @@ mod tests {
         let mut keeper = Keeper::default();
         let mut padded = 0;
         for step in 1..=100_u32 {
-            if keeper.is_due(SAMPLE * step, 0) {
+            if keeper.is_due(SAMPLE * step, padded) {
                 padded += 1;
             }
         }
