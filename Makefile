@@ -65,10 +65,11 @@ bench-failover bench-join bench-overlay: cc
 	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench $(@:bench-%=%)
 	$(if $(filter %-overlay,$@),cargo run --locked --release --package headwater-sim -- speed)
 
-# The second line explores all interleavings of very small networks deeper than make test does.
+# The first line explores all interleavings of very small networks deeper than make test does. The second one fails if a target is
+# missed, so it is the last.
 sim: cc
-	cargo run --locked --release --package headwater-sim
 	HEADWATER_EXPLORE=3 cargo test --locked --release --package headwater-relay --no-default-features --lib overlay::routes::tests::explore
+	cargo run --locked --release --package headwater-sim
 
 sim-quick: cc
 	cargo run --locked --release --package headwater-sim -- quick
