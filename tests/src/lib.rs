@@ -28,6 +28,7 @@ pub mod media;
 pub mod mesh;
 mod process;
 mod relay;
+pub mod split;
 pub mod stream;
 mod tools;
 
