@@ -103,6 +103,8 @@ struct Mesh {
     id: String,
     node: String,
     expires_unix: u64,
+    #[serde(default)]
+    cloned: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -154,6 +156,11 @@ impl Status {
                     date(expires),
                     counted(self.neighbours.len() as u64, "neighbour")
                 ));
+                for node in &mesh.cloned {
+                    text.push_str(&format!(
+                        "ALARM: two nodes run with the key of {node}: stop one of them\n"
+                    ));
+                }
                 let rows: Vec<_> = self.neighbours.iter().map(|it| it.row(names)).collect();
                 if !rows.is_empty() {
                     let heading = [
@@ -243,7 +250,8 @@ mod tests {
     #[test]
     fn neighbours_and_tracks_are_tables() {
         let names = Names::from([("b".repeat(64).as_str(), "cellar")]);
-        let text = status(&json!({"id": "ee", "node": "a".repeat(64), "expires_unix": 90})).text(&names);
+        let text = status(&json!({"id": "ee", "node": "a".repeat(64), "expires_unix": 90, "cloned": ["cc"]}))
+            .text(&names);
         let lines: Vec<Vec<&str>> = text
             .lines()
             .map(|line| {
@@ -257,6 +265,7 @@ mod tests {
             vec!["relay attic, 1.2.3, ready, 1 session"],
             vec!["mesh", "ee, member until 1970-01-01T00:01:30Z"],
             vec!["1 neighbour"],
+            vec!["ALARM: two nodes run with the key of cc: stop one of them"],
             vec![
                 "bbbbbbbbbbbbbbbb (cellar)",
                 "192.0.2.7:4443",

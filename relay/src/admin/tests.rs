@@ -64,6 +64,7 @@ impl Inspect for Node {
                 id: "ee".into(),
                 node: "aa".into(),
                 epoch: 5,
+                cloned: vec!["bb".into()],
                 expires: UNIX_EPOCH + Duration::from_secs(90),
             }),
             listen: Vec::new(),

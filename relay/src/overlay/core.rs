@@ -6,6 +6,7 @@
 mod apply;
 mod digest;
 mod link;
+mod lives;
 mod peers;
 mod receive;
 mod send;
@@ -30,6 +31,7 @@ use super::message::{Attributes, Beacon, Credential, Entry, Hop, PeerRecord, Rol
 use super::routes::{self, Routes};
 use super::upstream::{self, At, Track, Upstreams, Why};
 use link::Link;
+use lives::Lives;
 use survey::Surveys;
 pub use survey::Vitals;
 use trace::Traces;
@@ -88,6 +90,8 @@ pub struct Identity {
     pub node: NodeId,
     /// Of this boot: above all earlier ones of the same key, wall-clock milliseconds where possible.
     pub epoch: u64,
+    /// Drawn at random for this boot: tells it apart from another node that runs with the same key.
+    pub run: u64,
     /// What it does.
     pub roles: Roles,
     /// What its operator asks for a hop through it, in microseconds of distance.
@@ -193,8 +197,8 @@ pub enum Output {
     },
     /// Another node may know that this neighbour is dead: look at once.
     Probe { neighbour: Neighbour },
-    /// An operator must look.
-    Alarm(routes::Alarm),
+    /// Two nodes run with the key of this one, by its own word, or no longer. An operator must look.
+    Cloned { node: NodeId, present: bool },
     /// Something of a neighbour was not taken; the session goes on.
     Refused {
         neighbour: Neighbour,
@@ -280,6 +284,7 @@ pub struct Overlay {
     /// The newest beacon of each origin, this node's own included.
     beacons: BTreeMap<NodeId, Beacon>,
     members: Members,
+    lives: Lives,
     /// Where this node can be dialled, as URIs.
     addresses: Vec<String>,
     traces: Traces,
@@ -291,7 +296,7 @@ pub struct Overlay {
 impl Overlay {
     /// A node without neighbours.
     pub fn new(identity: Identity, routes: routes::Config) -> Self {
-        Self {
+        let mut new = Self {
             routes: Routes::new(identity.node, identity.epoch, routes),
             logs: Logs::new(
                 identity.node,
@@ -301,6 +306,7 @@ impl Overlay {
                 Box::new(LogKeys(Arc::clone(&identity.keys))),
             ),
             members: Members::new(identity.node, 0),
+            lives: Lives::new(identity.run.max(1)),
             addresses: Vec::new(),
             identity,
             announcers: BTreeMap::new(),
@@ -311,7 +317,9 @@ impl Overlay {
             surveys: Surveys::default(),
             outputs: VecDeque::new(),
             now: Duration::ZERO,
-        }
+        };
+        new.live(new.identity.epoch, 0);
+        new
     }
 
     /// This node.
@@ -465,6 +473,7 @@ impl Overlay {
     fn neighbour_up(&mut self, neighbour: Neighbour, node: NodeId) {
         let mut link = Link::new(self.now, node);
         link.credentials = self.identity.keys.credentialed();
+        link.lives = self.lives.nodes().collect();
         let cost = link.cost();
         self.links.insert(neighbour, link);
         self.routes.neighbour_up(self.now, neighbour, node, cost);

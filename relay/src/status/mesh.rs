@@ -18,6 +18,8 @@ pub struct MeshStatus {
     pub node: String,
     /// Of this boot: above all earlier ones.
     pub epoch: u64,
+    /// Nodes, by their own word, whose key another node runs with too; this one among them if it is so.
+    pub cloned: Vec<String>,
     /// When its certificate ends, in seconds since 1970.
     #[serde(rename = "expires_unix", serialize_with = "unix_seconds")]
     pub expires: SystemTime,

@@ -7,6 +7,7 @@
 )]
 
 mod broadcast;
+mod clones;
 mod cut;
 mod door;
 mod drain;

@@ -73,15 +73,21 @@ impl Running {
         }
     }
 
+    /// What the operator's interface answers.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.admin).expect("the operator's interface");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        body.to_owned()
+    }
+
     /// The sum of a metric's lines that have `label` in them, as the operator's interface shows it.
     pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
-        let mut stream = TcpStream::connect(self.admin).expect("the operator's interface");
-        stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            .expect("sent");
-        let mut page = String::new();
-        stream.read_to_string(&mut page).expect("an answer");
-        page.lines()
+        self.get("/metrics")
+            .lines()
             .filter(|line| line.starts_with(name) && line.contains(label))
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
             .sum()

@@ -125,6 +125,7 @@ impl World {
                 Identity {
                     node: id(number),
                     epoch: 2,
+                    run: u64::from(number),
                     roles: Roles::RELAY,
                     price: 0,
                     keys: Arc::new(Toy(id(number))),

@@ -30,7 +30,7 @@ labels! {
         Log = "log",
         /// Too many records of a kind.
         Flood = "flood",
-        /// Another node has this node's key.
+        /// Two nodes run with one key.
         ClonedKey = "cloned_key",
     }
 }
@@ -123,6 +123,8 @@ impl RefusalReason {
 pub struct MeshMetrics {
     /// Neighbours now.
     pub neighbours: Gauge,
+    /// Nodes of which two run with one key.
+    pub cloned: Gauge,
     misconduct: Family<Label, Counter>,
     refusals: Family<Label, Counter>,
     switches: Family<Label, Counter>,
@@ -138,6 +140,7 @@ impl MeshMetrics {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
             neighbours: Gauge::default(),
+            cloned: Gauge::default(),
             misconduct: Family::default(),
             refusals: Family::default(),
             switches: Family::default(),
@@ -151,6 +154,11 @@ impl MeshMetrics {
             "moq_neighbours",
             "Nodes of the mesh in session",
             metrics.neighbours.clone(),
+        );
+        registry.register(
+            "moq_cloned_nodes",
+            "Node keys that two nodes run with, this node's among them",
+            metrics.cloned.clone(),
         );
         registry.register(
             "moq_neighbour_misconduct",

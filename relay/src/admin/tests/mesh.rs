@@ -157,7 +157,7 @@ async fn the_mesh_is_told_as_json() {
     let node: Value = serde_json::from_str(body(&running.get("/api/v1/node").await)).expect("JSON");
     assert_eq!(
         node["mesh"],
-        json!({"id": "ee", "node": "aa", "epoch": 5, "expires_unix": 90})
+        json!({"id": "ee", "node": "aa", "epoch": 5, "cloned": ["bb"], "expires_unix": 90})
     );
     let tracks: Value = serde_json::from_str(body(&running.get("/api/v1/tracks").await)).expect("JSON");
     let track = &tracks["tracks"][0];

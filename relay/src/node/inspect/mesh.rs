@@ -21,11 +21,16 @@ use crate::status::{
 /// The node's place in its mesh.
 pub(super) fn place(shared: &Shared) -> Option<MeshStatus> {
     let membership = shared.mesh.as_ref()?.membership();
-    let epoch = shared.state().mesh.as_ref()?.overlay.epoch();
+    let (epoch, cloned) = {
+        let state = shared.state();
+        let overlay = &state.mesh.as_ref()?.overlay;
+        (overlay.epoch(), overlay.cloned().map(NodeId::to_hex).collect())
+    };
     Some(MeshStatus {
         id: membership.mesh().to_string(),
         node: membership.node().to_string(),
         epoch,
+        cloned,
         expires: membership.expires(),
     })
 }

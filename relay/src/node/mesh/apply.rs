@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use headwater_pubsub::track::{Source, Track};
 use headwater_pubsub::wire::{Filter, FullTrackName, Location, SessionCode};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::super::state::{Shared, State};
 use super::chores::Chore;
@@ -13,7 +13,6 @@ use crate::admin::MisconductKind;
 use crate::hub::{Input, Origin, Outgoing, Output, SessionId, TrackId, UpstreamState};
 use crate::overlay::core::{self as overlay, Feed};
 use crate::overlay::id::NodeId;
-use crate::overlay::routes::Alarm;
 use crate::overlay::upstream::Track as Pull;
 
 impl Shared {
@@ -179,10 +178,7 @@ impl Shared {
                 let until = self.clock.now() + pulse::PROBE;
                 MeshState::probe(state, session(neighbour), until);
             }
-            overlay::Output::Alarm(Alarm::ClonedKey { heard, neighbour }) => {
-                error!(%heard, %neighbour, "another node has this node's key: stop one of them");
-                self.metrics.mesh.misconduct(MisconductKind::ClonedKey);
-            }
+            overlay::Output::Cloned { node, present } => self.tell_of_clones(state, node, present),
             overlay::Output::Dial { record } => self.dial(state, record),
             overlay::Output::Surplus { neighbour } => {
                 let id = session(neighbour);
@@ -206,6 +202,30 @@ impl Shared {
                 warn!(?entry, %error, "published here and unknown to the mesh");
             }
             other => debug!(output = ?other, "nothing to do"),
+        }
+    }
+
+    /// Two nodes run with one key, or no longer.
+    fn tell_of_clones(&self, state: &State, node: NodeId, present: bool) {
+        let Some(mesh) = &state.mesh else { return };
+        let cloned = i64::try_from(mesh.overlay.cloned().count()).unwrap_or(i64::MAX);
+        self.metrics.mesh.cloned.set(cloned);
+        let id = node.to_hex();
+        if !present {
+            info!(node = id, "no two nodes run with this key any more");
+            return;
+        }
+        self.metrics.mesh.misconduct(MisconductKind::ClonedKey);
+        if node == mesh.overlay.node() {
+            error!(
+                node = id,
+                "another node runs with this node's key: stop one of them, remove its state directory, join it anew"
+            );
+        } else {
+            error!(
+                node = id,
+                "two nodes of the mesh run with one key: one of them must be stopped"
+            );
         }
     }
 

@@ -19,6 +19,7 @@ use super::{Link, Serving, gossip_track, join_track, neighbour, node_id};
 use crate::admin::{self, MisconductKind, RefusalReason};
 use crate::hub::SessionId;
 use crate::overlay::core as overlay;
+use crate::overlay::health::Health;
 
 /// Type of the token that is a proof.
 const PROOF_TOKEN: u64 = 0x4857_0000;
@@ -189,7 +190,16 @@ impl Shared {
         if let Some((&other, entry)) = other {
             let preferred = |dialled: bool| dialled == (me < node);
             let other_dialled = entry.link.as_ref().is_some_and(|link| link.role == Role::Client);
-            let keep_other = preferred(other_dialled) && !preferred(dialled);
+            let well = entry
+                .link
+                .as_ref()
+                .is_some_and(|link| link.detector.health() == Health::Ok);
+            let cloned = state
+                .mesh
+                .as_ref()
+                .is_some_and(|mesh| mesh.overlay.is_cloned(node_id(node)));
+            // Two nodes with one key would put each other out for ever: then whoever is here stays.
+            let keep_other = (preferred(other_dialled) && !preferred(dialled)) || (cloned && well);
             let lost = if keep_other { id } else { other };
             info!(session = lost.0, %node, "second session with the same node is closed");
             self.metrics.mesh.refused(RefusalReason::Second);

@@ -140,15 +140,17 @@ impl MeshState {
         let wall_ms = now
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        // Which neighbours are tried, and the number of this run, are matters of chance; the standard library's hasher has it from
+        // the system.
         let identity = overlay::Identity {
             node: node_id(mesh.membership().node()),
             epoch,
+            run: RandomState::new().build_hasher().finish(),
             roles: Roles::RELAY,
             price: u32::try_from(config.price.as_micros()).unwrap_or(u32::MAX),
             keys: mesh.keyring.clone(),
             wall_ms,
         };
-        // Which neighbours are tried is a matter of chance; the standard library's hasher has it from the system.
         let seed = RandomState::new().build_hasher().finish();
         let addresses = config.advertise.iter().map(|address| format!("moqt://{address}"));
         let overlay = Overlay::new(identity, crate::overlay::routes::Config::default());

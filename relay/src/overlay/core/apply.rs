@@ -96,7 +96,7 @@ impl Overlay {
                 self.take_epoch(epoch);
                 self.outputs.push_back(Output::Epoch(epoch));
             }
-            routes::Output::Alarm(alarm) => self.outputs.push_back(Output::Alarm(alarm)),
+            routes::Output::Alarm(routes::Alarm::ClonedKey { .. }) => self.met_by_routes(),
         }
     }
 
@@ -175,6 +175,8 @@ impl Overlay {
                     _ => Output::Refused { neighbour, reason },
                 });
             }
+            // Two that outbid each other's epochs would not come to an end.
+            logs::Output::EpochTaken(_) if self.lives.cloned => {}
             logs::Output::EpochTaken(epoch) => {
                 let epoch = epoch.saturating_add(1);
                 self.take_epoch(epoch);

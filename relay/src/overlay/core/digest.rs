@@ -56,7 +56,7 @@ mod tests {
     const LINK: Neighbour = Neighbour(1);
 
     fn node(seed: usize) -> Overlay {
-        Overlay::new(identity(id(seed), 1), routes::Config::default())
+        Overlay::new(identity(id(seed), 1, seed as u64), routes::Config::default())
     }
 
     fn closes(node: &mut Overlay) -> Vec<Misconduct> {

@@ -40,6 +40,8 @@ pub(super) struct Link {
     pub(super) beacons: BTreeMap<NodeId, Seq>,
     /// Nodes whose credentials it has to hear of.
     pub(super) credentials: BTreeSet<NodeId>,
+    /// Nodes of whose lives it has to hear.
+    pub(super) lives: BTreeSet<NodeId>,
     waiting: VecDeque<Record>,
     pub(super) estimator: Estimator,
     /// Rows written to it and read from it.
@@ -76,6 +78,7 @@ impl Link {
             hello: None,
             beacons: BTreeMap::new(),
             credentials: BTreeSet::new(),
+            lives: BTreeSet::new(),
             waiting: VecDeque::new(),
             estimator: Estimator::default(),
             told: Rows::default(),

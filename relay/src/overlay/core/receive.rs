@@ -67,7 +67,10 @@ impl Overlay {
                     self.row(neighbour, row)?;
                 }
             }
-            Record::SeqReq(asked) => {
+            Record::SeqReq(mut asked) => {
+                if asked.origin == self.identity.node && self.lives.cloned {
+                    asked.wanted = asked.wanted.min(self.routes.own_seq().next());
+                }
                 let taken = self
                     .routes
                     .seq_request(now, neighbour, asked.origin, asked.wanted, asked.ttl);
@@ -83,6 +86,7 @@ impl Overlay {
             Record::LogPrune(origin) => self.logs.prune(now, neighbour, origin),
             Record::Peers(records) => return self.peers(neighbour, records),
             Record::Credential(credential) => return self.credential(neighbour, &credential),
+            Record::Life(life) => return self.lived(neighbour, life),
             Record::LogGraft(origin) => self.logs.graft(now, neighbour, origin),
             Record::TraceReq(asked) => self.trace_asked(neighbour, asked),
             Record::TraceRep(answer) => self.trace_answered(neighbour, answer),
@@ -153,8 +157,12 @@ impl Overlay {
         Ok(())
     }
 
-    fn row(&mut self, neighbour: Neighbour, row: Row) -> Result<(), Misconduct> {
+    fn row(&mut self, neighbour: Neighbour, mut row: Row) -> Result<(), Misconduct> {
         let origin = row.origin;
+        if origin == self.identity.node && self.lives.cloned {
+            // Two that outbid each other's numbers would not come to an end.
+            row.seq = row.seq.min(self.routes.own_seq());
+        }
         if row.distance.is_some() && origin != self.identity.node && !self.is_vouched(origin, row.seq) {
             return Err(Misconduct::Unvouched(origin));
         }

@@ -40,6 +40,14 @@ impl Overlay {
                 }
                 link.credentials.pop_first();
             }
+            while let Some(&node) = link.lives.first() {
+                if let Some(life) = self.lives.get(node)
+                    && object.push(&Record::Life(life))? == Fit::Full
+                {
+                    return Ok(());
+                }
+                link.lives.pop_first();
+            }
             while let Some(record) = link.next_said() {
                 if object.push(record)? == Fit::Full {
                     return Ok(());

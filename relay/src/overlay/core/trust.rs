@@ -29,6 +29,7 @@ impl Overlay {
             self.routes.bar(self.now, node);
             self.members.expelled(node);
             self.beacons.remove(&node);
+            self.forget_life(node);
         }
         self.logs.rights_changed(self.now, node);
         self.outputs.push_back(Output::Standing { node });

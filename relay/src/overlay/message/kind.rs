@@ -48,3 +48,5 @@ pub const DIGEST: u64 = 0x1e;
 pub const REVOKE: u64 = 0x1f;
 /// The mesh authority makes a node a member.
 pub const CERTIFICATE: u64 = 0x20;
+/// A run of a node says that it lives.
+pub const LIFE: u64 = 0x21;

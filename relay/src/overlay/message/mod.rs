@@ -8,6 +8,7 @@
 mod alias;
 mod field;
 pub mod kind;
+mod life;
 mod link;
 mod log;
 mod member;
@@ -22,6 +23,7 @@ use crate::overlay::id::NodeId;
 pub use alias::{AliasReader, AliasWriter, MAX_ALIASES};
 use field::{Body, In, Out};
 pub use field::{Hash, Signature};
+pub use life::Life;
 pub use link::{DownHint, Hello, Link, Roles, VERSION};
 pub use log::{Attributes, Change, Entry, Have, Head, LogPull, LogPush, MAX_CHUNK, MAX_CONTENT_KEY};
 pub use member::{Credential, MAX_ADDRESS, MAX_ADDRESSES, MAX_CERTIFICATE, MAX_REVOCATION, PeerRecord};
@@ -83,6 +85,8 @@ pub enum Record {
     Digest(Hash),
     /// REVOKE or CERTIFICATE
     Credential(Credential),
+    /// LIFE
+    Life(Life),
 }
 
 impl Record {
@@ -111,6 +115,7 @@ impl Record {
             Self::Peers(_) => kind::PEERS,
             Self::Digest(_) => kind::DIGEST,
             Self::Credential(credential) => credential.kind(),
+            Self::Life(_) => kind::LIFE,
         }
     }
 
@@ -140,6 +145,7 @@ impl Record {
             Self::Peers(records) => encode_all(records, &mut out)?,
             Self::Digest(hash) => out.bytes(&hash.0),
             Self::Credential(credential) => credential.encode(&mut out)?,
+            Self::Life(body) => body.encode(&mut out)?,
         }
         Ok(out.buf)
     }
@@ -177,6 +183,7 @@ impl Record {
             kind::DIGEST => Self::Digest(Hash(input.array()?)),
             kind::REVOKE => Self::Credential(Credential::revocation(input)?),
             kind::CERTIFICATE => Self::Credential(Credential::certificate(input)?),
+            kind::LIFE => Self::Life(Body::decode(input)?),
             _ => return Ok(None),
         };
         input.reader.finish()?;

@@ -169,7 +169,20 @@ fn member() -> impl Strategy<Value = Record> {
             time_ms,
             signature,
         });
+    let life = (node(), any::<[u64; 3]>(), any::<bool>(), signature()).prop_map(
+        |(node, [count, run, above], cloned, signature)| {
+            Record::Life(Life {
+                node,
+                count,
+                run,
+                above,
+                cloned,
+                signature,
+            })
+        },
+    );
     prop_oneof![
+        life,
         vec(peer, 0..4).prop_map(Record::Peers),
         bytes(MAX_REVOCATION).prop_map(|bytes| Record::Credential(Credential::Revocation(bytes))),
         bytes(MAX_CERTIFICATE).prop_map(|bytes| Record::Credential(Credential::Certificate(bytes))),

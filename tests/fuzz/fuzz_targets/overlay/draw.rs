@@ -6,9 +6,9 @@ use bytes::Bytes;
 use headwater_pubsub::wire::{FullTrackName, TrackName, TrackNamespace};
 use headwater_relay::overlay::id::{Distance, NodeId, Seq};
 use headwater_relay::overlay::message::{
-    Attributes, Beacon, Change, Credential, DownHint, Entry, Hash, Have, Head, Hop, Last, Link, LogPull,
-    LogPush, PeerRecord, Record, Roles, Row, SeqReq, Signature, StatusRep, StatusReq, Summary, TraceRep,
-    TraceReq,
+    Attributes, Beacon, Change, Credential, DownHint, Entry, Hash, Have, Head, Hop, Last, Life, Link,
+    LogPull, LogPush, PeerRecord, Record, Roles, Row, SeqReq, Signature, StatusRep, StatusReq, Summary,
+    TraceRep, TraceReq,
 };
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
@@ -125,7 +125,7 @@ pub(super) fn peers(u: &mut Unstructured<'_>) -> Result<Vec<PeerRecord>> {
 
 /// Any record, with true signatures where the speaker could have them.
 pub(super) fn record(u: &mut Unstructured<'_>, speaker: u8) -> Result<Record> {
-    Ok(match u.int_in_range(0..=23_u8)? {
+    Ok(match u.int_in_range(0..=24_u8)? {
         0..=5 => Record::Route(few(u, 24, row)?),
         6..=9 => {
             let origin = if u.arbitrary()? { id(speaker) } else { node(u)? };
@@ -169,6 +169,7 @@ pub(super) fn record(u: &mut Unstructured<'_>, speaker: u8) -> Result<Record> {
             u.int_in_range(0..=24)?
         ]))),
         22 => question(u)?,
+        23 => life(u)?,
         _ => match u.int_in_range(0..=4_u8)? {
             0 => Record::Echo(u.arbitrary()?),
             1 => Record::EchoReply(u.arbitrary()?),
@@ -180,6 +181,18 @@ pub(super) fn record(u: &mut Unstructured<'_>, speaker: u8) -> Result<Record> {
             _ => Record::SnapshotEnd,
         },
     })
+}
+
+fn life(u: &mut Unstructured<'_>) -> Result<Record> {
+    let node = node(u)?;
+    Ok(Record::Life(Life {
+        node,
+        count: u.int_in_range(0..=9)?,
+        run: u.int_in_range(1..=9)?,
+        above: u.int_in_range(0..=9)?,
+        cloned: u.arbitrary()?,
+        signature: signed(u, node)?,
+    }))
 }
 
 fn push(u: &mut Unstructured<'_>) -> Result<LogPush> {

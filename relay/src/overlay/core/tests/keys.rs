@@ -57,10 +57,11 @@ impl Keys for Toy {
 }
 
 /// A relay that may do anything.
-pub(in crate::overlay::core) fn identity(node: NodeId, epoch: u64) -> Identity {
+pub(in crate::overlay::core) fn identity(node: NodeId, epoch: u64, run: u64) -> Identity {
     Identity {
         node,
         epoch,
+        run,
         roles: Roles::RELAY,
         price: 0,
         keys: Arc::new(Toy(node)),

@@ -99,38 +99,42 @@ impl Net {
 
     /// Nodes with these ids; two may have the same.
     pub(super) fn of(ids: &[NodeId], links: &[(usize, usize)], delay: Duration) -> Self {
-        let nodes = ids.iter().map(|&id| Node {
-            core: Overlay::new(keys::identity(id, 1), routes::Config::default()),
+        let nodes = ids.iter().zip(1..).map(|(&id, run)| Node {
+            core: Overlay::new(keys::identity(id, 1, run), routes::Config::default()),
             hub: Hub::default(),
             alive: true,
             epoch: 1,
             ends_at: None,
         });
-        let end = |node| End {
-            node,
-            session: None,
-            sent: VecDeque::new(),
-            gives_up: None,
-        };
-        let links = links.iter().map(|&(a, b)| Link {
-            ends: [end(a), end(b)],
-            delay,
-            whole: true,
-            joined: false,
-        });
         let mut net = Self {
             now: Duration::ZERO,
             nodes: nodes.collect(),
-            links: links.collect(),
+            links: Vec::new(),
             sessions: 0,
             next_object: OBJECTS,
             dice: 1,
             told: Vec::new(),
             trace: None,
         };
-        net.meet();
+        net.add_links(links, delay);
         net.run(Duration::from_secs(2));
         net
+    }
+
+    pub(super) fn add_links(&mut self, links: &[(usize, usize)], delay: Duration) {
+        let end = |node| End {
+            node,
+            session: None,
+            sent: VecDeque::new(),
+            gives_up: None,
+        };
+        self.links.extend(links.iter().map(|&(a, b)| Link {
+            ends: [end(a), end(b)],
+            delay,
+            whole: true,
+            joined: false,
+        }));
+        self.meet();
     }
 
     pub(super) fn id(&self, node: usize) -> NodeId {
@@ -243,7 +247,9 @@ impl Net {
         for link in 0..self.links.len() {
             let state = &self.links[link];
             let ready = |end: &End| end.session.is_none() && self.nodes[end.node].alive;
-            if !state.whole || !state.ends.iter().all(ready) {
+            // Nobody has a session with its own id.
+            let ids = state.ends.each_ref().map(|end| self.id(end.node));
+            if !state.whole || ids[0] == ids[1] || !state.ends.iter().all(ready) {
                 continue;
             }
             self.links[link].joined = true;
@@ -325,11 +331,15 @@ impl Net {
 
     /// It comes back under the same id, knowing nothing.
     pub(super) fn start(&mut self, node: usize) {
-        let id = self.id(node);
+        let epoch = self.nodes[node].epoch + 1;
+        self.start_at(node, epoch);
+    }
+
+    pub(super) fn start_at(&mut self, node: usize, epoch: u64) {
+        let (id, run) = (self.id(node), 100 + self.dice(1 << 30));
         let this = &mut self.nodes[node];
-        this.epoch += 1;
-        this.alive = true;
-        this.core = Overlay::new(keys::identity(id, this.epoch), routes::Config::default());
+        (this.epoch, this.alive) = (epoch, true);
+        this.core = Overlay::new(keys::identity(id, epoch, run), routes::Config::default());
     }
 
     /// It says that it is about to go, and goes a little later.

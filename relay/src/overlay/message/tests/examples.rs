@@ -203,5 +203,16 @@ pub(super) fn examples() -> Vec<(&'static str, Vec<Record>)> {
                 Record::Digest(Hash([0x11; 32])),
             ],
         ),
+        (
+            "two lives",
+            vec![Record::Life(Life {
+                node: a,
+                count: 1_700_000_000_001,
+                run: 0x5151_5151_5151_5151,
+                above: 0x5252_5252_5252_5252,
+                cloned: true,
+                signature: Signature([0x22; 64]),
+            })],
+        ),
     ]
 }
