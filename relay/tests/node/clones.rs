@@ -53,7 +53,7 @@ fn session_with(node: &Running, id: &str) -> Option<u64> {
 #[test]
 fn clones_far_apart_are_told_of_everywhere_and_no_object_of_others_is_lost() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
         let dir = mesh.member();
         let copy = copy_of(&dir);
         // one - left - middle - right - other
@@ -107,7 +107,7 @@ fn clones_far_apart_are_told_of_everywhere_and_no_object_of_others_is_lost() {
 #[test]
 fn clones_of_one_neighbour_do_not_put_each_other_out_for_ever() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
         let dir = mesh.member();
         let copy = copy_of(&dir);
         let hub = mesh.start(&[]);

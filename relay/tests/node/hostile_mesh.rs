@@ -81,7 +81,7 @@ struct Healthy {
 
 impl Healthy {
     async fn new() -> Self {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
         let door = mesh.start(&[]);
         let dir = mesh.member();
         let far = Running::start_at(dir.path(), dialling(&[door.address]), WallClock::system());
@@ -222,7 +222,7 @@ fn a_neighbour_that_breaks_the_rules_of_gossip_is_closed_and_nobody_else_notices
 fn who_speaks_before_hello_or_as_another_node_is_closed() {
     listen_to_the_log();
     run(async {
-        let mut healthy = Healthy::new().await;
+        let healthy = Healthy::new().await;
         let far = Member::of(healthy.dir.path());
         for (kind, words, as_another) in [
             ("gossip", "HELLO", false),
@@ -275,7 +275,7 @@ fn replayed_rows_and_beacons_change_no_route() {
 fn papers_that_are_not_right_leave_an_ordinary_client() {
     listen_to_the_log();
     run(async {
-        let (mut mesh, foreign) = (Mesh::new(), Authority::generate().expect("randomness"));
+        let (mesh, foreign) = (Mesh::new(), Authority::generate().expect("randomness"));
         let dir = mesh.member();
         let outcast = Member::of(mesh.member().path());
         // The node knows of the revocation from its start on.
@@ -357,7 +357,7 @@ fn papers_that_are_not_right_leave_an_ordinary_client() {
 #[test]
 fn a_storm_of_dials_leaves_one_session_and_is_counted() {
     run(async {
-        let mut mesh = Mesh::new();
+        let mesh = Mesh::new();
         let door = mesh.start(&[]);
         let member = Member::of(mesh.member().path());
         let mut sessions = Vec::new();

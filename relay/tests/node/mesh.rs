@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use headwater_certs::mesh::{
-    Authority, Exporter, Ledger, Membership, NodeIdentity, Office, Request, Revocations, Rights, Terms,
-};
-use headwater_certs::{Fingerprint, StateDir};
+use headwater_certs::StateDir;
+use headwater_certs::mesh::{Authority, Rights};
 use headwater_pubsub::net::{Client, Clock, PublishedTrack, SubscribeOptions, Subscriber, TrackWriter};
 use headwater_pubsub::track::{Cache, CacheLimits};
 use headwater_pubsub::wire::{FullTrackName, Location, Properties, TrackName, TrackNamespace};
@@ -24,53 +22,31 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Makes members.
 pub(crate) struct Mesh {
     pub(crate) authority: Authority,
-    ledger: Ledger,
 }
 
 impl Mesh {
     pub(crate) fn new() -> Self {
         Self {
             authority: Authority::generate().expect("randomness"),
-            ledger: Ledger::default(),
         }
     }
 
-    /// A state directory of a new member.
-    pub(crate) fn member(&mut self) -> tempfile::TempDir {
+    /// A state directory of a new member, which has nobody to renew its certificate.
+    pub(crate) fn member(&self) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a directory");
         let state = StateDir::create(dir.path()).expect("a state directory");
-        let identity = Arc::new(NodeIdentity::load_or_create(&state).expect("a key"));
         #[expect(clippy::disallowed_methods, reason = "certificates are valid by date")]
         let now = SystemTime::now();
-        let terms = Terms {
-            office: Office {
-                fingerprint: Fingerprint::from_bytes([0; 32]),
-                // Nobody is there: in these stories nobody renews.
-                addresses: vec!["127.0.0.1:9".parse().expect("an address")],
-            },
-            valid: Duration::from_secs(3600),
-            rights: Rights::All,
-        };
-        let invite = self.authority.invite(terms, now).expect("an invite");
-        let exporter = Exporter([1; 32]);
-        let request = Request::join(&invite, &identity, &exporter).encode();
-        let revocations = Revocations::none(self.authority.mesh());
-        let answer = self
-            .authority
-            .decide(&request, &exporter, &mut self.ledger, &revocations, now);
-        Membership::join(identity, &invite, &answer.encode())
-            .expect("granted")
-            .join_state(&state)
-            .expect("kept");
+        self.authority.enlist(&state, Rights::All, now).expect("a member");
         dir
     }
 
-    pub(crate) fn start(&mut self, peers: &[&Running]) -> Running {
+    pub(crate) fn start(&self, peers: &[&Running]) -> Running {
         let peers: Vec<_> = peers.iter().map(|peer| peer.address).collect();
         self.start_at(&peers)
     }
 
-    pub(crate) fn start_at(&mut self, peers: &[SocketAddr]) -> Running {
+    pub(crate) fn start_at(&self, peers: &[SocketAddr]) -> Running {
         Running::start_in(self.member(), dialling(peers))
     }
 }
@@ -178,7 +154,7 @@ fn assert_whole(mut seen: Vec<Location>, last: Location) {
 
 #[test]
 fn a_track_published_at_one_end_of_a_line_is_read_at_the_other() {
-    let mut mesh = Mesh::new();
+    let mesh = Mesh::new();
     let near = mesh.start(&[]);
     let middle = mesh.start(&[&near]);
     let far = mesh.start(&[&middle]);
@@ -206,7 +182,7 @@ struct Square {
 }
 
 impl Square {
-    async fn start(mesh: &mut Mesh, delay: Duration) -> Self {
+    async fn start(mesh: &Mesh, delay: Duration) -> Self {
         let mut tasks = JoinSet::new();
         let near = mesh.start(&[]);
         let mut between = Vec::new();
@@ -262,8 +238,8 @@ async fn read_with_pause(mut subscriber: Subscriber) -> (Vec<Location>, Duration
 #[test]
 fn a_node_that_falls_silent_on_the_path_costs_a_pause_and_no_object() {
     run(async {
-        let mut mesh = Mesh::new();
-        let square = Square::start(&mut mesh, Duration::from_millis(15)).await;
+        let mesh = Mesh::new();
+        let square = Square::start(&mesh, Duration::from_millis(15)).await;
         let clock = Clock::new();
         let mut drivers = JoinSet::new();
         let publisher = square.near.dial("moqt", clock, &mut drivers).await;
@@ -286,8 +262,8 @@ fn a_node_that_falls_silent_on_the_path_costs_a_pause_and_no_object() {
 #[test]
 fn a_node_that_drains_is_left_without_a_pause_and_goes_when_nobody_needs_it() {
     run(async {
-        let mut mesh = Mesh::new();
-        let square = Square::start(&mut mesh, Duration::from_millis(15)).await;
+        let mesh = Mesh::new();
+        let square = Square::start(&mesh, Duration::from_millis(15)).await;
         let clock = Clock::new();
         let mut drivers = JoinSet::new();
         let publisher = square.near.dial("moqt", clock, &mut drivers).await;

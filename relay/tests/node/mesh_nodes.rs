@@ -24,7 +24,7 @@ fn nodes_whose_clocks_are_an_hour_off_are_members_like_others() {
         ("an hour behind", WallClock::new(|| now() - HOUR)),
     ] {
         run(async {
-            let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
+            let (mesh, mut stage) = (Mesh::new(), Stage::new());
             // The membership is of the right time and lasts long enough for both clocks.
             let right = mesh.start(&[]);
             let dir = mesh.member();
@@ -53,7 +53,7 @@ fn nodes_whose_clocks_are_an_hour_off_are_members_like_others() {
 #[test]
 fn two_nodes_that_dial_each_other_keep_one_session() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
         for _ in 0..3 {
             // An address that is free again, for a node that dials one which dials it.
             let address = mesh.start(&[]).address;

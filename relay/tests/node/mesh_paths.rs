@@ -34,7 +34,7 @@ fn neighbours(node: &Running) -> f64 {
 #[test]
 fn halves_of_a_cut_mesh_keep_their_tracks_and_become_one_again() {
     run(async {
-        let (mut mesh, mut tasks, mut stage) = (Mesh::new(), JoinSet::new(), Stage::new());
+        let (mesh, mut tasks, mut stage) = (Mesh::new(), JoinSet::new(), Stage::new());
         // a - b | c - d
         let a = mesh.start(&[]);
         let b = mesh.start(&[&a]);
@@ -97,7 +97,7 @@ fn halves_of_a_cut_mesh_keep_their_tracks_and_become_one_again() {
 #[test]
 fn of_two_publishers_the_nearer_serves_and_the_other_takes_over() {
     run(async {
-        let (mut mesh, mut tasks, mut stage) = (Mesh::new(), JoinSet::new(), Stage::new());
+        let (mesh, mut tasks, mut stage) = (Mesh::new(), JoinSet::new(), Stage::new());
         // first - here - middle - second
         let first = mesh.start(&[]);
         let second = mesh.start(&[]);
@@ -134,7 +134,7 @@ fn of_two_publishers_the_nearer_serves_and_the_other_takes_over() {
 #[test]
 fn a_publisher_that_moves_to_another_node_keeps_its_subscribers() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
         // old - middle - new, and the subscriber in the middle's neighbourhood.
         let old = mesh.start(&[]);
         let middle = mesh.start(&[&old]);
@@ -163,7 +163,7 @@ fn epoch(state: &std::path::Path) -> u64 {
 #[test]
 fn a_node_that_was_restarted_is_found_again_with_its_tracks() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
         let dir = mesh.member();
         let edge = Running::start_at(dir.path(), dialling(&[]), WallClock::system());
         let middle = mesh.start(&[&edge]);

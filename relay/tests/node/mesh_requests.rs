@@ -14,7 +14,7 @@ use crate::peer::track;
 use crate::running::Running;
 
 /// A line of four nodes.
-fn line(mesh: &mut Mesh) -> [Running; 4] {
+fn line(mesh: &Mesh) -> [Running; 4] {
     let a = mesh.start(&[]);
     let b = mesh.start(&[&a]);
     let c = mesh.start(&[&b]);
@@ -33,8 +33,8 @@ fn code<T>(result: Result<T, RequestFailed>) -> RequestErrorCode {
 #[test]
 fn who_waits_at_a_far_node_is_served_when_the_publisher_comes() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
-        let [a, _b, _c, d] = line(&mut mesh);
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
+        let [a, _b, _c, d] = line(&mesh);
         let name = track("late", "video");
         let client = stage.client(&d).await;
         assert_eq!(
@@ -84,8 +84,8 @@ async fn fetch(client: &Client, name: &FullTrackName, from: Location, to: Locati
 #[test]
 fn the_past_is_fetched_and_joined_over_three_hops() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
-        let [a, _b, _c, d] = line(&mut mesh);
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
+        let [a, _b, _c, d] = line(&mesh);
         let name = track("past", "video");
         let mut broadcast = Broadcast::start(&mut stage, &a, &name, 0).await;
         let client = stage.client(&d).await;
@@ -130,8 +130,8 @@ fn the_past_is_fetched_and_joined_over_three_hops() {
 #[test]
 fn status_of_what_nobody_has_is_refused_at_a_far_node() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
-        let [_a, _b, _c, d] = line(&mut mesh);
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
+        let [_a, _b, _c, d] = line(&mesh);
         let client = stage.client(&d).await;
         let name = track("nobody", "video");
         assert_eq!(
@@ -155,8 +155,8 @@ fn status_of_what_nobody_has_is_refused_at_a_far_node() {
 #[test]
 fn namespaces_come_and_go_at_a_far_node() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
-        let [a, _b, _c, d] = line(&mut mesh);
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
+        let [a, _b, _c, d] = line(&mesh);
         let client = stage.client(&d).await;
         let prefix = TrackNamespace::new(["news"]).expect("short");
         let mut reader = client
@@ -193,8 +193,8 @@ fn namespaces_come_and_go_at_a_far_node() {
 #[test]
 fn a_plain_client_gets_nothing_of_the_mesh_itself() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
-        let [a, _b, _c, d] = line(&mut mesh);
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
+        let [a, _b, _c, d] = line(&mesh);
         let client = stage.client(&d).await;
         let own = TrackNamespace::new([".session"]).expect("short");
         for name in ["headwater-gossip", "headwater-join", "anything"] {

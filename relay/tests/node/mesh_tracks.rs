@@ -20,7 +20,7 @@ async fn offer(offers: &mut TrackOffers, name: &FullTrackName) -> TrackOffer {
 #[test]
 fn tracks_that_are_published_at_other_nodes_are_offered_and_read_to_their_end() {
     run(async {
-        let (mut mesh, mut stage) = (Mesh::new(), Stage::new());
+        let (mesh, mut stage) = (Mesh::new(), Stage::new());
         let a = mesh.start(&[]);
         let b = mesh.start(&[&a]);
         let c = mesh.start(&[&b]);
