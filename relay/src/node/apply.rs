@@ -13,11 +13,14 @@ use tracing::debug;
 
 use super::serve::{
     accept_publish, answered, apply_update, refusal, reject, serve_fetch, serve_publish, serve_subscribe,
-    track_missing,
+    serve_track_status, track_missing,
 };
 use super::state::{Bridge, Opened, Session, Shared, State};
 use crate::admin::LimitName;
 use crate::hub::{Input, Outgoing, Output, RequestRef, SessionId, Tag, TrackId};
+
+#[cfg(test)]
+mod tests;
 
 impl Shared {
     /// Carry out one output. What fails on the way is fed back to the hub as an input.
@@ -46,8 +49,7 @@ impl Shared {
                 track,
                 parameters,
             } => with(state, request, |entry, key, tracks| {
-                let track = tracks.get(&track).cloned()?;
-                serve_publish(entry, key, request, &track, &parameters)
+                serve_publish(entry, key, request, tracks.get(&track), &parameters)
             }),
             Output::ServeFetch {
                 request,
@@ -72,7 +74,10 @@ impl Shared {
                 let streams = self.config.limits.publisher_uni_streams;
                 with(state, request, |entry, key, tracks| {
                     entry.handle.transport().set_max_uni_streams(streams);
-                    let track = tracks.get(&id).cloned()?;
+                    let Some(track) = tracks.get(&id).cloned() else {
+                        reject(entry, key, track_missing());
+                        return Some(Input::Cancelled { request });
+                    };
                     accept_publish(entry, key, id, &track, forward, new_group_request);
                     None
                 });
@@ -135,17 +140,10 @@ impl Shared {
                 None
             }),
             Output::ServeTrackStatus { request, track } => {
-                let Some(track) = state.tracks.get(&track).cloned() else {
-                    return;
-                };
-                let parameters = Parameters {
-                    largest_object: track.largest(),
-                    ..Parameters::default()
-                };
-                tell(state, request, |session, key| {
-                    session.accept_track_status(key, parameters, track.properties())
+                with(state, request, |entry, key, tracks| {
+                    serve_track_status(entry, key, tracks.get(&track));
+                    None
                 });
-                over(state, request);
             }
             Output::AnswerTrackStatus { request, ok } => {
                 tell(state, request, |session, key| {

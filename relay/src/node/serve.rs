@@ -108,23 +108,46 @@ pub(super) fn serve_publish(
     entry: &mut Session,
     key: RequestKey,
     request: RequestRef,
-    track: &Arc<Track>,
+    track: Option<&Arc<Track>>,
     parameters: &Parameters,
 ) -> Option<Input> {
     let options = options(parameters);
-    let (alias, edge) = entry.opened.get(&key)?.offer?;
-    let served = entry.handle.send_subscription(key, |now, waker| {
-        Subscription::since(track, edge, now, options, waker, alias)
-    });
-    let error = served.err()?;
+    let offer = entry.opened.get(&key).and_then(|opened| opened.offer);
+    let (code, reason) = match track.zip(offer) {
+        Some((track, (alias, edge))) => {
+            let served = entry.handle.send_subscription(key, |now, waker| {
+                Subscription::since(track, edge, now, options, waker, alias)
+            });
+            (PublishDoneCode::SUBSCRIPTION_ENDED, served.err()?.to_string())
+        }
+        // The peer has accepted: what it has is a subscription, which ends by PUBLISH_DONE.
+        None => (PublishDoneCode::INTERNAL_ERROR, track_missing().reason),
+    };
     let done = PublishDone {
-        code: PublishDoneCode::SUBSCRIPTION_ENDED,
+        code,
         stream_count: Some(0),
-        reason: error.to_string(),
+        reason,
     };
     answered(entry.handle.act(|session, _| session.publish_done(key, done)));
     entry.forget(key);
     Some(Input::SubscriptionEnded { request })
+}
+
+pub(super) fn serve_track_status(entry: &mut Session, key: RequestKey, track: Option<&Arc<Track>>) {
+    let Some(track) = track else {
+        return reject(entry, key, track_missing());
+    };
+    let parameters = Parameters {
+        largest_object: track.largest(),
+        ..Parameters::default()
+    };
+    let properties = track.properties();
+    answered(
+        entry
+            .handle
+            .act(|session, _| session.accept_track_status(key, parameters, properties)),
+    );
+    entry.forget(key);
 }
 
 pub(super) fn serve_fetch(
@@ -142,7 +165,11 @@ pub(super) fn serve_fetch(
     let (start, end) = match *range {
         ServedRange::Live { start, end } | ServedRange::Known { start, end, .. } => (start, end),
         // The session resolves joining fetches before the hub sees them.
-        ServedRange::Joining { .. } => return Some(Input::FetchEnded { request }),
+        ServedRange::Joining { .. } => {
+            let reason = "a joining fetch was not resolved";
+            reject(entry, key, refusal(RequestErrorCode::INTERNAL_ERROR, reason));
+            return Some(Input::FetchEnded { request });
+        }
     };
     let options = FetchOptions {
         start,
