@@ -178,6 +178,7 @@ impl Hub {
         };
         let leaving = self.sessions.get(&session).is_none_or(|session| session.leaving);
         let Some(track) = self.tracks.get(id) else { return };
+        let flowing = track.is_flowing();
         let name = track.name.clone();
         let own = track
             .sources
@@ -187,6 +188,7 @@ impl Hub {
         if leaving || self.draining || own || has {
             return;
         }
+        let waiting = interest;
         let Some(interest) = self.tracks_interest(interest) else {
             return;
         };
@@ -194,6 +196,15 @@ impl Hub {
             return;
         }
         let forward = interest.forward;
+        if forward && !flowing {
+            // What was published while upstream was paused is not known here. A PUBLISH that states the largest object of before
+            // would leave it out of the subscription and of the fetch that joins it.
+            if let Some(track) = self.tracks.get_mut(id) {
+                track.unoffered.insert(waiting);
+            }
+            self.touch(id);
+            return;
+        }
         let parameters = Parameters {
             forward: Some(forward),
             ..Parameters::default()
@@ -218,6 +229,25 @@ impl Hub {
             );
         }
         self.touch(id);
+    }
+
+    /// Makes the offers that waited for upstream to tell its largest object.
+    pub(super) fn offer_waiting(&mut self, id: TrackId) {
+        let Some(track) = self.tracks.get_mut(id).filter(|track| track.is_flowing()) else {
+            return;
+        };
+        for request in std::mem::take(&mut track.unoffered) {
+            // Whoever is gone, or has another prefix by now, needs no objects either.
+            let wanted = self
+                .tracks_interest(request)
+                .is_some_and(|interest| interest.offered.remove(&id));
+            if wanted {
+                self.offer(id, request);
+            } else if let Some(track) = self.tracks.get_mut(id) {
+                track.quieter = true;
+                self.touch(id);
+            }
+        }
     }
 
     pub(super) fn offer_accepted(&mut self, id: TrackId, request: RequestRef, parameters: Parameters) {

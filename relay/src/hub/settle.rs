@@ -61,6 +61,7 @@ impl Hub {
             self.offer_expected(id);
             self.adjust_forward(id);
             self.serve_waiting(id);
+            self.offer_waiting(id);
         } else if !self.is_of_mesh(id) && !track.is_pending() && !self.give_up(id) {
             return;
         }

@@ -29,6 +29,8 @@ pub(super) struct Track {
     pub(super) unserved: BTreeSet<RequestRef>,
     /// SUBSCRIBE_TRACKS that it is to be offered to once there is a source.
     pub(super) expecting: BTreeSet<RequestRef>,
+    /// SUBSCRIBE_TRACKS that are offered the track once its largest object is known again.
+    pub(super) unoffered: BTreeSet<RequestRef>,
     /// Downstream fetches, waiting or served.
     pub(super) fetches: BTreeSet<RequestRef>,
     /// Upstream fetches.
@@ -161,6 +163,7 @@ impl Track {
             listeners: BTreeMap::new(),
             unserved: BTreeSet::new(),
             expecting: BTreeSet::new(),
+            unoffered: BTreeSet::new(),
             fetches: BTreeSet::new(),
             fills: BTreeSet::new(),
             last_end: None,
@@ -202,10 +205,12 @@ impl Track {
                 .any(|listener| !matches!(listener.state, ListenerState::Offered { .. }))
     }
 
-    /// The forward state that all listeners together need. Those who were offered the track count, or they would miss what is
-    /// published while they answer.
+    /// The forward state that all listeners together need. Those who were or will be offered the track count, or they would miss
+    /// what is published while they answer.
     pub(super) fn wants_objects(&self) -> bool {
-        !self.expecting.is_empty() || self.listeners.values().any(|listener| listener.forward)
+        !self.expecting.is_empty()
+            || !self.unoffered.is_empty()
+            || self.listeners.values().any(|listener| listener.forward)
     }
 
     /// The SUBSCRIBEs that were not answered, with their parameters and whether they wait for a publisher to appear.
@@ -237,7 +242,10 @@ impl Track {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.listeners.is_empty() && self.expecting.is_empty() && self.fetches.is_empty()
+        self.listeners.is_empty()
+            && self.expecting.is_empty()
+            && self.unoffered.is_empty()
+            && self.fetches.is_empty()
     }
 }
 

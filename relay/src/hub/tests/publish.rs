@@ -171,6 +171,74 @@ fn an_offer_not_answered_when_the_track_ends_is_ended_too() {
 }
 
 #[test]
+fn a_paused_track_is_offered_once_its_largest_object_is_known_again() {
+    let mut world = World::new();
+    world.up(1, "alice");
+    world.up(2, "viewer");
+    world.publish(1, 0, &track("live/cam"));
+    let outputs = subscribe_tracks(&mut world, 2, 0, "live");
+    assert_eq!(
+        outputs,
+        [
+            Output::Accept { request: peer(2, 0) },
+            Output::Update {
+                request: peer(1, 0),
+                parameters: forward(true)
+            }
+        ],
+        "a PUBLISH now would state the largest object of before the pause"
+    );
+    assert_eq!(world.pass(Duration::from_secs(5)), [], "it is wanted");
+    let offer = tag(&world.answer_update(peer(1, 0)));
+    let request = RequestRef::Hub(SessionId(2), offer);
+    assert_eq!(
+        served(&accept_offer(&mut world, offer, Parameters::default())),
+        [request]
+    );
+    assert_eq!(world.answer_update(peer(1, 0)), [], "it is offered once");
+}
+
+#[test]
+fn a_paused_track_rests_again_when_whom_it_was_for_has_gone() {
+    for moved in [false, true] {
+        let mut world = World::new();
+        world.up(1, "alice");
+        world.up(2, "viewer");
+        world.publish(1, 0, &track("live/cam"));
+        subscribe_tracks(&mut world, 2, 0, "live");
+        if moved {
+            let parameters = Parameters {
+                track_namespace_prefix: Some(ns("other")),
+                ..Parameters::default()
+            };
+            world.update(peer(2, 0), parameters);
+        } else {
+            world.cancel(peer(2, 0));
+        }
+        assert_eq!(opened(&world.answer_update(peer(1, 0))), []);
+        assert_eq!(
+            forwards(&world.pass(Duration::from_secs(2))),
+            [(peer(1, 0), Some(false))]
+        );
+    }
+}
+
+#[test]
+fn a_track_offered_without_objects_is_offered_at_once() {
+    let mut world = World::new();
+    world.up(1, "alice");
+    world.up(2, "viewer");
+    world.publish(1, 0, &track("live/cam"));
+    let outputs = world.feed(Input::SubscribeTracks {
+        session: SessionId(2),
+        key: RequestKey(0),
+        prefix: ns("live"),
+        parameters: forward(false),
+    });
+    assert_eq!((opened(&outputs).len(), forwards(&outputs)), (1, vec![]));
+}
+
+#[test]
 fn a_publish_that_crosses_our_subscribe_takes_its_place() {
     let mut world = World::new();
     world.up(1, "alice");
