@@ -63,6 +63,9 @@ pub struct HubConfig {
     pub matches: usize,
     /// Most upstream FETCHes on behalf of one downstream FETCH; holes beyond are reported as unknown. 256.
     pub fills_per_fetch: usize,
+    /// How often a publisher whose result broke off is asked again for the rest. 2: a stream that was reset by chance; beyond, it
+    /// is not chance.
+    pub fill_again: usize,
     /// Most updates of a request that wait for it to be answered. 16.
     pub held_updates: usize,
     /// Most refusals remembered, in the whole hub; the oldest are forgotten. 4096, at most 4 KiB each.
@@ -97,6 +100,7 @@ impl Default for HubConfig {
             namespace_subscriptions: 64,
             matches: 4096,
             fills_per_fetch: 256,
+            fill_again: 2,
             held_updates: 16,
             refusals: 4096,
         }

@@ -35,7 +35,7 @@ pub(super) struct Fetch {
     /// What it waits for.
     seek: Option<Seek>,
     /// What it waited for before, and who was asked.
-    last: Option<(Range, BTreeMap<SessionId, RequestError>)>,
+    last: Option<(Range, Asked)>,
     /// Upstream FETCHes that run on its behalf.
     fills: BTreeSet<Tag>,
     /// How many were begun.
@@ -61,10 +61,18 @@ enum FetchState {
 struct Seek {
     range: Range,
     since: Duration,
-    /// Who could not help, and why.
-    tried: BTreeMap<SessionId, RequestError>,
+    asked: Asked,
     /// The upstream FETCH it waits for.
     tag: Option<Tag>,
+}
+
+/// Who was asked for the objects of a range.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Who could not help, and why: not asked again.
+    tried: BTreeMap<SessionId, RequestError>,
+    /// Whose results broke off, and how often: asked again for the rest, after the others.
+    cut: BTreeMap<SessionId, usize>,
 }
 
 /// A range as in FETCH: `end` is one past the last object, or object 0 for a whole group.
@@ -325,16 +333,16 @@ impl Hub {
             return;
         };
         // Whoever filled this range before and left the hole is not asked again.
-        let tried = fetch
+        let asked = fetch
             .last
             .take()
             .filter(|(last, _)| last.covers(range))
-            .map(|(_, tried)| tried);
+            .map(|(_, asked)| asked);
         let until = now.saturating_add(fetch.budget);
         fetch.seek = Some(Seek {
             range,
             since: now,
-            tried: tried.unwrap_or_default(),
+            asked: asked.unwrap_or_default(),
             tag: None,
         });
         self.timers.set(Timer::Fill(request), until);
@@ -347,7 +355,7 @@ impl Hub {
         let fetch = self.fetch_mut(request)?;
         let seek = fetch.seek.take()?;
         fetch.budget = fetch.budget.saturating_sub(now.saturating_sub(seek.since));
-        fetch.last = Some((seek.range, seek.tried));
+        fetch.last = Some((seek.range, seek.asked));
         self.timers.cancel(Timer::Fill(request));
         Some(seek.range)
     }
@@ -368,7 +376,11 @@ impl Hub {
             });
             return;
         }
-        let said = fetch.last.take().map(|(_, tried)| tried).unwrap_or_default();
+        let said = fetch
+            .last
+            .take()
+            .map(|(_, asked)| asked.tried)
+            .unwrap_or_default();
         let refusal = most_useful(said.into_values())
             .unwrap_or_else(|| error(RequestErrorCode::DOES_NOT_EXIST, "no publisher has this track").into());
         self.refuse_fetch(request, refusal);

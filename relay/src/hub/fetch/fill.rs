@@ -109,14 +109,18 @@ impl Hub {
 
     fn tried(&self, request: RequestRef) -> Option<BTreeSet<SessionId>> {
         let fetch = self.fetch_ref(request)?;
-        Some(fetch.seek.as_ref()?.tried.keys().copied().collect())
+        Some(fetch.seek.as_ref()?.asked.tried.keys().copied().collect())
     }
 
     fn next_publisher(&mut self, request: RequestRef, id: TrackId) -> Option<SessionId> {
         let tried = self.tried(request)?;
         let track = self.tracks.get(id)?;
         let (name, origin) = (track.name.clone(), track.origin);
-        for session in self.publishers(&name, origin) {
+        let mut publishers: Vec<SessionId> = self.publishers(&name, origin).into_iter().collect();
+        if let Some(seek) = self.fetch_ref(request).and_then(|fetch| fetch.seek.as_ref()) {
+            publishers.sort_by_key(|session| seek.asked.cut.get(session).copied().unwrap_or_default());
+        }
+        for session in publishers {
             if tried.contains(&session) {
                 continue;
             }
@@ -130,7 +134,20 @@ impl Hub {
 
     fn note_tried(&mut self, request: RequestRef, session: SessionId, refusal: RequestError) {
         if let Some(seek) = self.fetch_mut(request).and_then(|fetch| fetch.seek.as_mut()) {
-            seek.tried.insert(session, refusal);
+            seek.asked.tried.insert(session, refusal);
+        }
+    }
+
+    /// The result of a publisher broke off: it is asked again, but not for ever.
+    fn note_cut(&mut self, request: RequestRef, session: SessionId) {
+        let again = self.config.fill_again;
+        let Some(seek) = self.fetch_mut(request).and_then(|fetch| fetch.seek.as_mut()) else {
+            return;
+        };
+        let cuts = seek.asked.cut.entry(session).or_default();
+        *cuts += 1;
+        if *cuts > again {
+            seek.asked.tried.insert(session, left_open());
         }
     }
 
@@ -217,13 +234,16 @@ impl Hub {
             return;
         };
         let waiting = self.unhold(tag, &fill);
-        let left: RequestError = error(RequestErrorCode::TIMEOUT, "the publisher left the range open").into();
         for request in waiting {
-            self.note_tried(request, session, left.clone());
+            match outcome {
+                FillOutcome::Complete => self.note_tried(request, session, left_open()),
+                FillOutcome::Failed => self.note_cut(request, session),
+            }
             let served = self
                 .fetch_ref(request)
                 .is_some_and(|fetch| matches!(fetch.state, FetchState::Served));
-            if served && outcome == FillOutcome::Complete {
+            // What came before a cut is there: the data plane reports the rest as a hole, and only that is asked for again.
+            if served {
                 if let Some(range) = self.end_seek(request) {
                     self.push(Output::HoleFilled {
                         request,
@@ -313,4 +333,8 @@ impl Hub {
             self.close(RequestRef::Hub(session, tag), StreamCode::CANCELLED);
         }
     }
+}
+
+fn left_open() -> RequestError {
+    error(RequestErrorCode::TIMEOUT, "the publisher left the range open").into()
 }

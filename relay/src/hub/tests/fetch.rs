@@ -134,15 +134,74 @@ fn the_next_publisher_is_tried_when_one_fails() {
         panic!("{outputs:?}")
     };
     found(&mut world, first);
-    let outputs = world.feed(Input::FillDone {
-        tag: first,
-        outcome: FillOutcome::Failed,
-    });
+    let outputs = fill_failed(&mut world, first);
+    assert!(matches!(outputs[..], [Output::HoleFilled { .. }]), "{outputs:?}");
+    let outputs = hole(&mut world, peer(2, 1));
     let [(3, second)] = opened(&outputs)[..] else {
         panic!("{outputs:?}")
     };
     let outputs = world.refuse(second, RequestErrorCode::INTERNAL_ERROR);
-    assert!(matches!(outputs[..], [Output::HoleGivenUp { .. }]), "{outputs:?}");
+    assert_eq!(
+        opened(&outputs)
+            .iter()
+            .map(|(session, _)| *session)
+            .collect::<Vec<_>>(),
+        [1],
+        "whose stream was cut is asked once more, who refused is not"
+    );
+}
+
+fn fill_failed(world: &mut World, tag: Tag) -> Vec<Output> {
+    let outcome = FillOutcome::Failed;
+    world.feed(Input::FillDone { tag, outcome })
+}
+
+#[test]
+fn what_a_cut_fill_left_is_asked_for_again_and_not_for_ever() {
+    let mut world = watched();
+    fetch(&mut world, 3, 0);
+    let request = peer(3, 0);
+    let mut outputs = hole(&mut world, request);
+    for group in 4..7 {
+        let Output::Open {
+            tag,
+            request: Outgoing::Fetch { start, end, .. },
+            ..
+        } = outputs[0]
+        else {
+            panic!("{outputs:?}")
+        };
+        assert_eq!((start, end), (Location::new(group.min(5), 0), END), "the rest");
+        found(&mut world, tag);
+        assert!(matches!(
+            fill_failed(&mut world, tag)[..],
+            [Output::HoleFilled { .. }]
+        ));
+        let start = Location::new(5, 0);
+        outputs = world.feed(Input::Hole {
+            request,
+            start,
+            end: END,
+        });
+    }
+    assert!(
+        matches!(outputs[..], [Output::HoleGivenUp { start, .. }] if start == Location::new(5, 0)),
+        "{outputs:?}"
+    );
+}
+
+#[test]
+fn a_fetch_whose_range_is_being_found_outlives_a_cut() {
+    let mut world = World::new();
+    world.up(1, "alice");
+    world.up(2, "viewer");
+    world.announce(1, 0, "live");
+    let mut asked = tag(&fetch(&mut world, 2, 0));
+    for _ in 0..2 {
+        asked = tag(&fill_failed(&mut world, asked));
+    }
+    let outputs = fill_failed(&mut world, asked);
+    assert_eq!(rejected(&outputs), [(peer(2, 0), RequestErrorCode::TIMEOUT)]);
 }
 
 #[test]
