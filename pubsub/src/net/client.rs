@@ -254,6 +254,11 @@ impl Client {
         }
     }
 
+    /// Whether the session is known to be over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.inner.end.borrow().is_some()
+    }
+
     /// How the session ended; as closed by us if that is not known yet.
     fn end(&self) -> SessionEnd {
         self.inner

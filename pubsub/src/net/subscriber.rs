@@ -9,6 +9,7 @@ mod live;
 mod options;
 mod ordered;
 mod reorder;
+mod rest;
 mod seam;
 
 use std::collections::VecDeque;
@@ -332,6 +333,7 @@ impl Client {
         };
         let max_bytes = u64::from(options.queue_bytes);
         let (subscription, live) = self.ask_subscription(&track, options)?;
+        let again = fetch.clone();
         let target = FetchTarget::RelativeJoining {
             subscription: subscription.request.key,
             groups: groups_back,
@@ -339,14 +341,17 @@ impl Client {
         let past = self.ask_fetch(target, fetch)?;
         let (request, parts) = subscribed(subscription.answer().await?)?;
         let largest = parts.parameters.largest_object;
-        let mut subscriber = Subscriber::new(request, track, parts, filter, live);
-        let past = match past.answer().await {
+        let start = largest.map_or_else(Location::default, |at| {
+            Location::new(at.group.saturating_sub(groups_back), 0)
+        });
+        let mut subscriber = Subscriber::new(request, track.clone(), parts, filter, live);
+        let past = match past.answer(track, start, again).await {
             Ok(past) => past,
             Err(refused) if refused.code() == Some(RequestErrorCode::INVALID_RANGE) => return Ok(subscriber),
             Err(failed) => return Err(failed),
         };
         if let Some(at) = largest {
-            subscriber.start = Some(Location::new(at.group.saturating_sub(groups_back), 0));
+            subscriber.start = Some(start);
             subscriber.past = Past::Reading;
             subscriber.join = Some(Join {
                 past,

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod cut;
 mod discovery;
 mod ending;
 mod fetch;

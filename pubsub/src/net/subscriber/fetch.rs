@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use super::{
     live::{Feed, Stage},
     options::millis,
+    rest::{Rest, Sequel},
 };
 use crate::{
     net::{
@@ -54,6 +55,9 @@ pub struct FetchOptions {
     pub tokens: Vec<Token>,
     /// Bytes of payload that may wait for [`FetchReader::next`]. Default 8 MiB.
     pub queue_bytes: u32,
+    /// How often the rest is asked for when the peer cuts the result short, without an object in between; only in ascending
+    /// order. Default 3, within 0.7 s.
+    pub again: u32,
 }
 
 impl Default for FetchOptions {
@@ -64,6 +68,7 @@ impl Default for FetchOptions {
             fill_timeout: None,
             tokens: Vec::new(),
             queue_bytes: 8 << 20,
+            again: 3,
         }
     }
 }
@@ -71,28 +76,101 @@ impl Default for FetchOptions {
 /// The result of a fetch. Dropping it cancels the rest.
 #[derive(Debug)]
 pub struct FetchReader {
-    _request: Request,
-    queue: ObjectReceiver,
-    stage: watch::Receiver<Stage>,
+    part: Part,
+    rest: Rest,
+    /// Unknown ranges of the parts before this one.
+    unknown: u64,
+    /// How it ended.
+    over: Option<Result<(), FetchCut>>,
     end: Location,
     end_of_track: bool,
     properties: Properties,
 }
 
-/// A fetch ended before everything was there: the peer reset it or the session ended. What came before is good.
+/// What one FETCH gives of the result; all of it, unless it is cut.
+#[derive(Debug)]
+pub(super) struct Part {
+    _request: Request,
+    queue: ObjectReceiver,
+    stage: watch::Receiver<Stage>,
+}
+
+/// What FETCH_OK says besides.
+#[derive(Debug)]
+pub(super) struct Answer {
+    end: Location,
+    end_of_track: bool,
+    properties: Properties,
+}
+
+/// A fetch ended before everything was there: the peer reset it, again and again, or the session ended. What came before is
+/// good; the rest can be asked for on another session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the fetch was cut short")]
 pub struct FetchCut;
 
 impl FetchReader {
     /// The next object: groups in the order asked for, objects ascending inside a group; `None` after the last. Objects missing in
-    /// between do not exist, or [nobody knows](Self::unknown_ranges).
+    /// between do not exist, or [nobody knows](Self::unknown_ranges). If the peer cuts the result short, the rest is asked for again
+    /// as [`FetchOptions::again`] says.
     ///
     /// # Errors
     /// The fetch was cut short; every further call says so, too.
     ///
     /// Cancel-safe.
     pub async fn next(&mut self) -> Result<Option<ReceivedObject>, FetchCut> {
+        loop {
+            if let Some(over) = self.over {
+                return over.map(|()| None);
+            }
+            if !self.rest.is_asking() {
+                match self.part.next().await {
+                    Ok(Some(object)) => {
+                        self.rest.came(object.location);
+                        return Ok(Some(object));
+                    }
+                    Ok(None) => {
+                        self.over = Some(Ok(()));
+                        continue;
+                    }
+                    Err(FetchCut) => {}
+                }
+            }
+            match self.rest.ask().await {
+                Sequel::Part(part) => {
+                    let before = std::mem::replace(&mut self.part, part);
+                    self.unknown = self.unknown.saturating_add(before.queue.unknown_ranges());
+                }
+                Sequel::Nothing => self.over = Some(Ok(())),
+                Sequel::Lost => self.over = Some(Err(FetchCut)),
+            }
+        }
+    }
+
+    /// Ranges that came so far of which nobody knows whether objects exist there. A gap that is none of them is known to be empty.
+    pub fn unknown_ranges(&self) -> u64 {
+        self.unknown.saturating_add(self.part.queue.unknown_ranges())
+    }
+
+    /// Where the result ends: last object plus one, or object 0 for the whole of the group.
+    pub const fn end(&self) -> Location {
+        self.end
+    }
+
+    /// Whether the result reaches the end of the track.
+    pub const fn reaches_end_of_track(&self) -> bool {
+        self.end_of_track
+    }
+
+    /// Track Properties as the publisher sent them.
+    pub const fn properties(&self) -> &Properties {
+        &self.properties
+    }
+}
+
+impl Part {
+    /// Cancel-safe.
+    async fn next(&mut self) -> Result<Option<ReceivedObject>, FetchCut> {
         loop {
             let (filled, over) = {
                 let stage = self.stage.borrow_and_update();
@@ -116,26 +194,6 @@ impl FetchReader {
             }
         }
     }
-
-    /// Ranges that came so far of which nobody knows whether objects exist there. A gap that is none of them is known to be empty.
-    pub fn unknown_ranges(&self) -> u64 {
-        self.queue.unknown_ranges()
-    }
-
-    /// Where the result ends: last object plus one, or object 0 for the whole of the group.
-    pub const fn end(&self) -> Location {
-        self.end
-    }
-
-    /// Whether the result reaches the end of the track.
-    pub const fn reaches_end_of_track(&self) -> bool {
-        self.end_of_track
-    }
-
-    /// Track Properties as the publisher sent them.
-    pub const fn properties(&self) -> &Properties {
-        &self.properties
-    }
 }
 
 /// A fetch whose answer is under way.
@@ -147,7 +205,32 @@ pub(super) struct AskedFetch {
 }
 
 impl AskedFetch {
-    pub(super) async fn answer(self) -> Result<FetchReader, RequestFailed> {
+    /// `start`: the first location that may come. `track`, `options`: to ask for the rest.
+    pub(super) async fn answer(
+        self,
+        track: FullTrackName,
+        start: Location,
+        options: FetchOptions,
+    ) -> Result<FetchReader, RequestFailed> {
+        let client = self.asked.request.client.clone();
+        let (part, answer) = self.part().await?;
+        let Answer {
+            end,
+            end_of_track,
+            properties,
+        } = answer;
+        Ok(FetchReader {
+            part,
+            rest: Rest::new(client, track, options, start, end),
+            unknown: 0,
+            over: None,
+            end,
+            end_of_track,
+            properties,
+        })
+    }
+
+    pub(super) async fn part(self) -> Result<(Part, Answer), RequestFailed> {
         let Self { asked, queue, feed } = self;
         let (request, answer) = asked.answer().await?;
         let Accepted::Fetch {
@@ -159,14 +242,17 @@ impl AskedFetch {
         else {
             return Err(RequestFailed::Ended(None));
         };
-        Ok(FetchReader {
+        let part = Part {
             _request: request,
             queue,
             stage: feed.subscribe(),
+        };
+        let answer = Answer {
             end,
             end_of_track,
             properties,
-        })
+        };
+        Ok((part, answer))
     }
 }
 
@@ -185,11 +271,12 @@ impl Client {
         options: FetchOptions,
     ) -> Result<FetchReader, RequestFailed> {
         let target = FetchTarget::Standalone {
-            track,
+            track: track.clone(),
             start,
             end: last.on_wire(),
         };
-        self.ask_fetch(target, options)?.answer().await
+        let asked = self.ask_fetch(target, options.clone())?;
+        asked.answer(track, start, options).await
     }
 
     pub(super) fn ask_fetch(

@@ -26,7 +26,7 @@ pub(super) enum Seam {
         answer: Pin<Box<dyn Future<Output = Option<FetchReader>> + Send>>,
     },
     /// Its result is being read.
-    Answered { gap: Gap, rest: FetchReader },
+    Answered { gap: Gap, rest: Box<FetchReader> },
 }
 
 /// Locations from one on, up to a group.
@@ -77,7 +77,13 @@ impl Seam {
                 Self::Asked { gap, answer } => {
                     let rest = answer.await;
                     let gap = *gap;
-                    *self = rest.map_or(Self::Closed, |rest| Self::Answered { gap, rest });
+                    *self = match rest {
+                        Some(rest) => Self::Answered {
+                            gap,
+                            rest: Box::new(rest),
+                        },
+                        None => Self::Closed,
+                    };
                 }
                 Self::Answered { gap, rest } => match rest.next().await {
                     // Where nothing was said to exist, nothing is owed: what comes by subscription is waited for.
