@@ -179,6 +179,7 @@ impl Hub {
             return;
         };
         source.state = SourceState::Flowing;
+        track.last_end = None;
         track.said.remove(&session);
         track.backoff.remove(&session);
         let step = track.groups.learn(dynamic_groups);
@@ -251,15 +252,25 @@ impl Hub {
             return;
         }
         // Whoever ends a request means it; of a session that broke nobody knows whether its publisher comes back.
-        let (code, words) = if self.sessions.contains_key(&session) {
-            (PublishDoneCode::TRACK_ENDED, "the publisher left")
-        } else {
+        let vanished = why.is_none() && !self.sessions.contains_key(&session);
+        let (code, words) = if vanished {
             (PublishDoneCode::INTERNAL_ERROR, "the publisher vanished")
+        } else {
+            (PublishDoneCode::TRACK_ENDED, "the publisher left")
         };
         if source.is_established()
             && let Some(track) = self.tracks.get_mut(id)
         {
-            track.last_end = Some(why.unwrap_or_else(|| (code, words.to_owned())));
+            // A publisher that was killed and came back is here twice until its old session times out: what it said last stands.
+            let said = track.ended_by > Some(session)
+                && track.last_end.as_ref().is_some_and(|(code, _)| ends_track(*code));
+            if !(vanished && said) {
+                let why = why.unwrap_or_else(|| (code, words.to_owned()));
+                if ends_track(why.0) {
+                    track.ended_by = track.ended_by.max(Some(session));
+                }
+                track.last_end = Some(why);
+            }
         }
         self.refused(
             id,
@@ -267,4 +278,12 @@ impl Hub {
             error(RequestErrorCode::DOES_NOT_EXIST, "the publisher ended the track"),
         );
     }
+}
+
+/// Whether a publisher that ends our subscription so has no more of the track: the subscription has no filter.
+const fn ends_track(code: PublishDoneCode) -> bool {
+    matches!(
+        code,
+        PublishDoneCode::TRACK_ENDED | PublishDoneCode::SUBSCRIPTION_ENDED
+    )
 }

@@ -48,6 +48,7 @@ impl Hub {
         } else {
             SourceState::Stopped
         };
+        track.last_end = None;
         track.sources.insert(session, Source::new(request, state));
         let new_group_request = track.new_group_awaited().filter(|_| dynamic);
         if let Some(value) = new_group_request {

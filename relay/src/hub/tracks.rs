@@ -37,6 +37,8 @@ pub(super) struct Track {
     pub(super) fills: BTreeSet<Tag>,
     /// Why the latest source left that had been established.
     pub(super) last_end: Option<(PublishDoneCode, String)>,
+    /// The newest session that said that the track is over.
+    pub(super) ended_by: Option<SessionId>,
     /// Publishers that refused since the latest subscriber came, and how.
     pub(super) said: BTreeMap<SessionId, RequestError>,
     /// How long the next refusal of a publisher counts.
@@ -167,6 +169,7 @@ impl Track {
             fetches: BTreeSet::new(),
             fills: BTreeSet::new(),
             last_end: None,
+            ended_by: None,
             said: BTreeMap::new(),
             backoff: BTreeMap::new(),
             moves: BTreeMap::new(),

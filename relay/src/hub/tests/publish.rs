@@ -129,6 +129,35 @@ fn a_second_publisher_of_a_track_is_not_offered_again() {
 }
 
 #[test]
+fn the_end_that_a_publisher_tells_outlasts_its_own_dead_session() {
+    let mut world = World::new();
+    for session in 1..=3 {
+        world.up(session, "alice");
+    }
+    world.publish(1, 0, &track("live/cam"));
+    world.subscribe(3, 0, &track("live/cam"));
+    // Session 1 is dead, which shows later; its publisher is back.
+    world.publish(2, 0, &track("live/cam"));
+    assert_eq!(ended(&world.finish(peer(2, 0))), []);
+    assert_eq!(ended(&world.down(1)), [PublishDoneCode::TRACK_ENDED]);
+}
+
+#[test]
+fn an_end_told_before_another_publisher_came_does_not_count() {
+    let mut world = World::new();
+    for session in 1..=4 {
+        world.up(session, "alice");
+    }
+    world.publish(1, 0, &track("live/cam"));
+    world.publish(2, 0, &track("live/cam"));
+    world.subscribe(4, 0, &track("live/cam"));
+    world.finish(peer(2, 0));
+    world.publish(3, 0, &track("live/cam"));
+    assert_eq!(ended(&world.down(1)), []);
+    assert_eq!(ended(&world.down(3)), [PublishDoneCode::INTERNAL_ERROR]);
+}
+
+#[test]
 fn publish_blocked_is_said_once_and_the_track_never_offered_again() {
     let mut world = World::new();
     world.up(1, "alice");
