@@ -2,15 +2,17 @@
 //!
 //! A fresh feed joins at the start of the newest group. After a lost session it subscribes again and fetches what was
 //! published meanwhile, from the object after the last one given on, so that nothing the relay still has is missed or
-//! repeated. It does the same when a server sends the subscription elsewhere. A publisher that starts its numbers over is recognised and read from its newest group.
+//! repeated. It does the same when a server sends the subscription elsewhere. A publisher that starts its numbers over is
+//! recognised and read from its newest group. A past that is cut although the session stands is subscribed to and fetched
+//! again a few times, from there on.
 
-use std::collections::VecDeque;
+mod reading;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_pubsub::net::{
-    Client, FetchEnd, FetchOptions, FetchReader, Ordered, OrderedOptions, Past, ReceivedObject,
-    RequestFailed, SubscribeOptions, Subscriber,
+    Client, FetchEnd, FetchOptions, FetchReader, ReceivedObject, RequestFailed, SubscribeOptions,
 };
 use headwater_pubsub::wire::control::RequestError;
 use headwater_pubsub::wire::data::ObjectStatus;
@@ -20,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::reading::{Next, Reading};
 use crate::link::{InCircles, Link, Moves, Session, elsewhere};
 use crate::output::Console;
 
@@ -29,8 +32,8 @@ const RENDEZVOUS: Duration = Duration::from_secs(30);
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// Pause before a refused request is made again.
 const RETRY: Duration = Duration::from_secs(1);
-/// Bytes of the present held while the past is read; beyond, the rest of the past is given up.
-const EARLY_BYTES: usize = 64 << 20;
+/// How often a past that was cut is asked for again without an object in between; the reader of each has asked several times.
+const CUTS: u32 = 3;
 /// Events that may wait for the command; the network is held back beyond.
 pub const QUEUE: usize = 64;
 
@@ -66,6 +69,11 @@ pub struct Current {
 }
 
 impl Current {
+    /// Waits for a session; `None` if there will be none any more. Cancel-safe.
+    pub async fn session(&mut self) -> Option<Client> {
+        self.session.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
     /// The session, `None` while there is none.
     #[must_use]
     pub fn client(&self) -> Option<Client> {
@@ -120,6 +128,8 @@ pub struct Feed {
     absent: Absent,
     /// The first object wanted; `None`: from the newest group on.
     next: Option<Location>,
+    /// Pasts that were cut since the last object.
+    cuts: u32,
 }
 
 struct Output {
@@ -159,6 +169,7 @@ impl Feed {
             track,
             absent,
             next: None,
+            cuts: 0,
         }
     }
 
@@ -176,13 +187,11 @@ impl Feed {
         let mut moves = Moves::default();
         let mut detour: Option<Session> = None;
         loop {
-            let client = match current.session.wait_for(Option::is_some).await {
-                Ok(client) => client.clone(),
-                Err(_ended) => return Ok(()),
+            let Some(client) = current.session().await else {
+                return Ok(());
             };
             let away = detour.take();
-            let client = away.as_ref().map(|session| session.client.clone()).or(client);
-            let Some(client) = client else { continue };
+            let client = away.as_ref().map_or(client, |session| session.client.clone());
             match self.open(&client, out, &mut waiting).await? {
                 Ok(reading) => {
                     if std::mem::take(&mut waiting) {
@@ -232,6 +241,8 @@ impl Feed {
             ) => self.absent == Absent::Fail,
             Some(
                 RequestErrorCode::GOING_AWAY
+                // The subscription before this one is being cancelled.
+                | RequestErrorCode::DUPLICATE_SUBSCRIPTION
                 | RequestErrorCode::EXCESSIVE_LOAD
                 | RequestErrorCode::INTERNAL_ERROR,
             ) => false,
@@ -307,7 +318,7 @@ impl Feed {
     }
 
     async fn read(&mut self, mut reading: Reading, link: &Link, out: &Output) -> Result<End, Gone> {
-        let mut goaway = reading.live.subscriber().goaway();
+        let mut goaway = reading.goaway();
         let moving = async {
             match elsewhere(&goaway.heard().await) {
                 Some(url) => link
@@ -321,23 +332,33 @@ impl Feed {
         tokio::pin!(moving);
         // Where the subscription is now, it goes on until there is another place.
         loop {
-            let object = tokio::select! {
+            let next = tokio::select! {
                 biased;
                 session = &mut moving => return Ok(End::Moved(session)),
-                object = reading.next() => object,
+                next = reading.next() => next,
             };
-            let Some(object) = object else { break };
-            if let Some(lack) = reading.take_lack() {
-                tracing::warn!(track = %self.track, lack, "not all of the past has come");
-            }
+            let object = match next {
+                Next::Object(object) => object,
+                Next::Over => break,
+                // What came early lies behind the cut: it is fetched once more with the rest.
+                Next::Cut if self.cuts < CUTS => {
+                    self.cuts += 1;
+                    tracing::info!(track = %self.track, next = ?self.next, "asking again for the past");
+                    return Ok(End::Subscription);
+                }
+                Next::Cut => {
+                    tracing::warn!(track = %self.track, "not all of the past has come: it was cut short");
+                    continue;
+                }
+            };
             if let Some(client) = reading.unknown.take()
                 && let Some(next) = self.next
             {
                 if started_over(next, object.location) {
                     self.next = None;
                 } else if object.location > next {
-                    reading.past = self.missed(&client, next, object.location).await;
-                    reading.early.push_front(object);
+                    let past = self.missed(&client, next, object.location).await;
+                    reading.read_before(past, object);
                     continue;
                 }
             }
@@ -350,13 +371,14 @@ impl Feed {
             match object.status {
                 ObjectStatus::Normal => {
                     self.next = Some(Location::new(group, id.saturating_add(1)));
+                    self.cuts = 0;
                     out.send(Event::Object(object)).await?;
                 }
                 ObjectStatus::EndOfGroup => self.next = Some(Location::new(group.saturating_add(1), 0)),
                 ObjectStatus::EndOfTrack => return Ok(End::Track),
             }
         }
-        let done = reading.live.done();
+        let done = reading.done();
         tracing::debug!(track = %self.track, ?done, "subscription over");
         Ok(match done.map(|done| done.code) {
             Some(PublishDoneCode::TRACK_ENDED | PublishDoneCode::SUBSCRIPTION_ENDED) => End::Track,
@@ -378,86 +400,6 @@ fn in_circles(circles: InCircles) -> RequestFailed {
 /// A publisher without wall-clock group IDs came back: its numbers are far below what was read.
 fn started_over(next: Location, largest: Location) -> bool {
     largest < next && largest.group < next.group.div_ceil(2)
-}
-
-/// A subscription, and a fetch of what was before it.
-struct Reading {
-    live: Ordered,
-    past: Option<FetchReader>,
-    /// Live objects that came while the past was read: they must leave the transport, or the past could not arrive.
-    early: VecDeque<ReceivedObject>,
-    early_bytes: usize,
-    /// What became of the past was told.
-    told: bool,
-    /// Where to fetch what was missed, once the first object shows where the present is.
-    unknown: Option<Client>,
-}
-
-impl Reading {
-    fn new(subscriber: Subscriber, past: Option<FetchReader>) -> Self {
-        Self {
-            live: subscriber.ordered(OrderedOptions::default()),
-            past,
-            early: VecDeque::new(),
-            early_bytes: 0,
-            told: false,
-            unknown: None,
-        }
-    }
-
-    /// What is missing of the past that was joined, once that is known.
-    fn take_lack(&mut self) -> Option<&'static str> {
-        let past = self.live.subscriber().past();
-        if self.told || past == Past::Reading {
-            return None;
-        }
-        self.told = true;
-        match past {
-            Past::Cut => Some("it was cut short"),
-            Past::Unknown { .. } => Some("nobody knows some of it any more"),
-            Past::GivenUp => Some("the present came too fast"),
-            _ => None,
-        }
-    }
-
-    /// The next object in order; `None` when the subscription is over. Cancel-safe.
-    async fn next(&mut self) -> Option<ReceivedObject> {
-        let mut live_over = false;
-        while let Some(past) = &mut self.past {
-            tokio::select! {
-                biased;
-                object = past.next() => match object {
-                    Ok(Some(object)) => return Some(object),
-                    Ok(None) => {
-                        let unknown = past.unknown_ranges();
-                        if unknown > 0 {
-                            tracing::warn!(ranges = unknown, "nobody knows some of what was missed any more");
-                        }
-                        self.past = None;
-                    }
-                    Err(cut) => {
-                        tracing::warn!(%cut, "not all of what was missed has come");
-                        self.past = None;
-                    }
-                },
-                object = self.live.next(), if !live_over => match object {
-                    Some(object) => {
-                        self.early_bytes += object.payload.len();
-                        self.early.push_back(object);
-                        if self.early_bytes > EARLY_BYTES {
-                            tracing::warn!("the present came too fast to read all of what was missed");
-                            self.past = None;
-                        }
-                    }
-                    None => live_over = true,
-                },
-            }
-        }
-        match self.early.pop_front() {
-            Some(object) => Some(object),
-            None => self.live.next().await,
-        }
-    }
 }
 
 /// The session of a command that reads, kept open beside what it does.

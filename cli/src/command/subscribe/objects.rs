@@ -1,9 +1,10 @@
 //! The objects of one track: payloads as they are, or a JSON line for each.
 
+mod past;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use headwater_pubsub::net::{FetchEnd, FetchOptions, ReceivedObject};
-use headwater_pubsub::wire::data::ObjectStatus;
+use headwater_pubsub::net::{FetchEnd, ReceivedObject};
 use headwater_pubsub::wire::{FullTrackName, Location};
 
 use super::{Reading, Stop};
@@ -140,7 +141,10 @@ pub(super) async fn run(
     tokio::select! {
         done = async {
             match range.end {
-                Some(end) => past(reading, track, range.start.unwrap_or_default(), end, format, data).await,
+                Some(end) => {
+                    let start = range.start.unwrap_or_default();
+                    past::run(reading, track, start, end, format, data).await
+                }
                 None => present(reading, track, range.start, format, data).await,
             }
         } => done,
@@ -175,40 +179,6 @@ async fn present(
         }
     }
     Ok(Exit::Ok)
-}
-
-/// A range of the past.
-async fn past(
-    reading: &Reading,
-    track: FullTrackName,
-    start: Location,
-    end: FetchEnd,
-    format: &Format,
-    data: &mut Data,
-) -> Result<Exit, Stop> {
-    let name = track.name().to_string();
-    let client = reading.keeper.current.client();
-    let Some(client) = client else {
-        return Err(Failure::say(
-            Exit::Connect,
-            format!("lost {}; try again", reading.link.target().place()),
-        )
-        .into());
-    };
-    let fetched = client.fetch(track, start, end, FetchOptions::default()).await;
-    let mut fetched = fetched.map_err(|failed| reading.refused(&name, &failed))?;
-    loop {
-        match fetched.next().await {
-            Ok(Some(object)) if object.status == ObjectStatus::Normal => format.write(&object, data).await?,
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(Exit::Ok),
-            Err(cut) => {
-                let failure =
-                    Failure::new(Exit::Failure, cut).context(format!("{name} of {}", reading.name()));
-                return Err(failure.into());
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -94,6 +94,11 @@ impl Ordered {
         self.reorder.skipped()
     }
 
+    /// Whether the subscription is over: what [`Ordered::next`] still gives was held back, and holes in it stay.
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// The subscription below, to update it.
     pub const fn subscriber(&self) -> &Subscriber {
         &self.subscriber

@@ -96,9 +96,7 @@ impl Reorder {
             self.blocked = None;
             return Next::Wait(None);
         };
-        let due = self
-            .next
-            .is_none_or(|next| at == next || self.is_empty_between(next, at, object));
+        let due = self.is_due(at, object);
         if !due && self.bytes <= self.max_bytes {
             let until = self.blocked.get_or_insert(now).saturating_add(self.patience);
             if now < until {
@@ -111,8 +109,19 @@ impl Reorder {
         self.take()
     }
 
-    /// What waits, in order, without regard to holes; for after the last object.
+    /// Whether nothing is missing before an object.
+    fn is_due(&self, at: Location, object: &ReceivedObject) -> bool {
+        self.next
+            .is_none_or(|next| at == next || self.is_empty_between(next, at, object))
+    }
+
+    /// What waits, in order; for after the last object: holes are skipped at once.
     pub(super) fn drain(&mut self) -> Option<ReceivedObject> {
+        if let Some((&at, object)) = self.waiting.first_key_value()
+            && !self.is_due(at, object)
+        {
+            self.skipped += 1;
+        }
         match self.take() {
             Next::Object(object) => Some(*object),
             Next::Wait(_) => None,
