@@ -200,6 +200,9 @@ pub struct PublishArgs {
 /// Flags of `moq subscribe`.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
+What is lost with a session is asked for again on the next one. A publisher that starts over is continued in the same MP4. If its
+format differs (codec, size, rate), an MP4 cannot follow: --output FILE.mp4 goes on in FILE-2.mp4, FILE-3.mp4 and so on, without
+touching files that exist; on stdout the command ends with code 5 after what came before.
   moq subscribe URL | ffplay -
   moq subscribe -o recording.mp4 URL
   moq subscribe --track log --lines URL")]

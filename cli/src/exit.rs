@@ -29,7 +29,7 @@ Exit codes:
   2    the command line or a setting is wrong
   3    cannot connect, or the server is not trusted
   4    refused by the server, or not found there
-  5    the input is unusable (no MP4, damaged, cut off)
+  5    the input is unusable (no MP4, damaged, cut off, another format in the middle of stdout)
   130  stopped by ctrl-C; output written so far is complete";
 
 impl Exit {

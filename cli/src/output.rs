@@ -113,6 +113,33 @@ pub enum WriteFailed {
 pub struct Data {
     to: Pin<Box<dyn AsyncWrite + Send>>,
     file: Option<PathBuf>,
+    /// The first of the files that follow each other, and which of them this is.
+    first: PathBuf,
+    number: u32,
+}
+
+/// Files that follow each other at most.
+const MOST_FILES: u32 = 999;
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::say(
+        Exit::Failure,
+        format!(
+            "cannot write {}: {error}; choose another --output",
+            path.display()
+        ),
+    )
+}
+
+/// `NAME-2.mp4` for `NAME.mp4`.
+fn numbered(first: &Path, number: u32) -> PathBuf {
+    let mut name = first.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if let Some(extension) = first.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    first.with_file_name(name)
 }
 
 impl std::fmt::Debug for Data {
@@ -130,6 +157,8 @@ impl Data {
         Self {
             to: Box::pin(tokio::io::stdout()),
             file: None,
+            first: PathBuf::new(),
+            number: 1,
         }
     }
 
@@ -141,19 +170,58 @@ impl Data {
         if path == Path::new("-") {
             return Ok(Self::stdout());
         }
-        let file = tokio::fs::File::create(path).await.map_err(|error| {
-            Failure::say(
-                Exit::Failure,
-                format!(
-                    "cannot write {}: {error}; choose another --output",
-                    path.display()
-                ),
-            )
-        })?;
+        let file = tokio::fs::File::create(path)
+            .await
+            .map_err(|error| cannot_write(path, &error))?;
         Ok(Self {
             to: Box::pin(file),
             file: Some(path.to_owned()),
+            first: path.to_owned(),
+            number: 1,
         })
+    }
+
+    /// The file that goes on where this one ends: `NAME-2.mp4` after `NAME.mp4`, then `NAME-3.mp4`, the first that does not exist.
+    /// `None`: stdout or a device, which nothing follows.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub async fn next(&self) -> Result<Option<Self>, Failure> {
+        let Some(path) = &self.file else { return Ok(None) };
+        let regular = tokio::fs::metadata(path).await.is_ok_and(|about| about.is_file());
+        if !regular {
+            return Ok(None);
+        }
+        for number in self.number + 1..=MOST_FILES {
+            let next = numbered(&self.first, number);
+            match tokio::fs::File::create_new(&next).await {
+                Ok(file) => {
+                    return Ok(Some(Self {
+                        to: Box::pin(file),
+                        file: Some(next),
+                        first: self.first.clone(),
+                        number,
+                    }));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(cannot_write(&next, &error)),
+            }
+        }
+        Err(Failure::say(
+            Exit::Failure,
+            format!(
+                "{} was followed by {MOST_FILES} files already",
+                self.first.display()
+            ),
+        ))
+    }
+
+    /// Where it goes, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.file
+            .as_ref()
+            .map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
     }
 
     /// Writes all of `bytes`.
@@ -178,13 +246,9 @@ impl Data {
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return WriteFailed::ReaderGone;
         }
-        let place = self
-            .file
-            .as_ref()
-            .map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
         WriteFailed::Failed(Failure::say(
             Exit::Failure,
-            format!("cannot write {place}: {error}"),
+            format!("cannot write {}: {error}", self.place()),
         ))
     }
 }
@@ -234,6 +298,21 @@ fn scaled(value: u64, unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_followed_by_numbered_ones_that_did_not_exist() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("a.b-2.mp4"), "kept").unwrap();
+        let first = Data::create(&directory.path().join("a.b.mp4")).await.unwrap();
+        let third = first.next().await.unwrap().unwrap();
+        assert!(third.place().ends_with("a.b-3.mp4"), "{}", third.place());
+        let fourth = third.next().await.unwrap().unwrap();
+        assert!(fourth.place().ends_with("a.b-4.mp4"), "{}", fourth.place());
+        assert_eq!(numbered(Path::new("x/plain"), 2), Path::new("x/plain-2"));
+        let device = Data::create(Path::new("/dev/full")).await.unwrap();
+        assert!(device.next().await.unwrap().is_none());
+        assert!(Data::stdout().next().await.unwrap().is_none());
+    }
 
     #[test]
     fn numbers_are_short() {

@@ -11,4 +11,5 @@ mod join;
 mod lines;
 mod media;
 mod mesh;
+mod republish;
 mod seeing;

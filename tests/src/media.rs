@@ -69,7 +69,15 @@ pub const AV1_OPUS: Codecs = Codecs {
 /// # Errors
 /// ffmpeg is missing or lacks an encoder.
 pub fn encode(codecs: &Codecs, seconds: usize, file: &Path) -> Result<()> {
-    let picture = format!("testsrc2=size=320x180:rate={FRAME_RATE}:duration={seconds}");
+    encode_sized(codecs, "320x180", seconds, file)
+}
+
+/// The same with a picture of another size: `WIDTHxHEIGHT`.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_sized(codecs: &Codecs, size: &str, seconds: usize, file: &Path) -> Result<()> {
+    let picture = format!("testsrc2=size={size}:rate={FRAME_RATE}:duration={seconds}");
     let sound = format!("aevalsrc='sin(2*PI*t*(200+50*t))':sample_rate=48000:duration={seconds}");
     let group = GROUP.to_string();
     let spawn = ffmpeg(
@@ -139,6 +147,38 @@ pub fn packets(file: &Path) -> Result<(Hashes, Hashes)> {
 /// The file cannot be decoded without error.
 pub fn pictures(file: &Path) -> Result<Hashes> {
     hashes(file, &["-map", "0:v:0", "-fps_mode", "passthrough"])
+}
+
+/// Checks that a file with one video and one audio stream can be decoded without error, and that the times of each stream only
+/// grow.
+///
+/// # Errors
+/// It tells where they do not, or what ffmpeg complains of.
+pub fn check_timeline(file: &Path) -> Result<()> {
+    ffmpeg(["-xerror", "-i"], [file])
+        .chain(["-f", "null", "-"])
+        .run()?;
+    let text = ffmpeg(["-xerror", "-ignore_editlist", "1", "-i"], [file])
+        .chain(["-map", "0", "-c", "copy", "-copyts", "-f", "framehash", "-"])
+        .run()?;
+    let mut last = [None::<i64>; 2];
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let mut fields = line.split(',').map(str::trim);
+        let (Some(stream), Some(dts)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let dts: i64 = dts.parse().context("a decode time")?;
+        let before = last
+            .get_mut(stream.parse::<usize>().context("a stream")?)
+            .context("two streams")?;
+        ensure!(
+            before.is_none_or(|before| before < dts),
+            "stream {stream} goes from {before:?} to {dts}"
+        );
+        *before = Some(dts);
+    }
+    ensure!(last.iter().all(Option::is_some), "a stream is missing");
+    Ok(())
 }
 
 fn hashes(file: &Path, how: &[&str]) -> Result<Hashes> {

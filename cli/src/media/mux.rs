@@ -176,7 +176,10 @@ impl Muxer {
             .map_err(|source| MuxError::Object { track, source })?;
         let mut piece: Vec<Sample> = Vec::new();
         for sample in samples {
-            let opened = self.lanes.get_mut(track).is_some_and(|lane| lane.opens(&sample));
+            let opened = self.lanes.get_mut(track).is_some_and(|lane| {
+                lane.close_if_over(&sample);
+                lane.opens(&sample)
+            });
             if !opened {
                 self.dropped += 1;
                 continue;
@@ -311,6 +314,13 @@ impl Muxer {
 impl Lane {
     fn nanos(&self, ticks: u64) -> i128 {
         i128::from(ticks) * NANOS / self.timescale
+    }
+
+    /// A publisher that started over may be joined inside a group of pictures, which cannot be decoded.
+    fn close_if_over(&mut self, sample: &Sample) {
+        if self.timeline.kind == MediaKind::Video && self.last.is_some_and(|last| sample.dts < last) {
+            self.open = false;
+        }
     }
 
     fn opens(&mut self, sample: &Sample) -> bool {

@@ -1,9 +1,13 @@
-//! Audio and video as one fragmented MP4.
+//! Audio and video as fragmented MP4: one, until the broadcast describes its tracks otherwise; then another.
+
+mod follow;
 
 use std::time::Duration;
 
+use headwater_pubsub::net::ReceivedObject;
 use tokio::time::Instant;
 
+use self::follow::{Follow, Item};
 use super::{Feeds, Reading, Stop};
 use crate::args::SubscribeArgs;
 use crate::exit::{Exit, Failure};
@@ -16,92 +20,304 @@ use crate::output::Data;
 /// How long the MSF catalog may come after the hang catalog and still be preferred.
 const CATALOG_GRACE: Duration = Duration::from_millis(300);
 const MSF: usize = 0;
+const HANG: usize = 1;
+
+/// What is read of a broadcast besides its media.
+struct Catalogs {
+    feeds: Feeds,
+    /// The form that is followed.
+    form: usize,
+    over: bool,
+}
+
+/// A description of the broadcast, and the group of its catalog.
+struct Described {
+    catalog: Catalog,
+    group: u64,
+}
+
+/// What was received and not written, by track.
+type Held = Vec<(usize, Item<ReceivedObject>)>;
+
+/// How the writing of one MP4 ended.
+enum Done {
+    Over(Exit),
+    /// The tracks are described otherwise from here on.
+    Changed(Described, Held),
+}
 
 pub(super) async fn run(reading: &Reading, args: &SubscribeArgs, data: &mut Data) -> Result<Exit, Stop> {
     let stopped = reading.signals.stop.cancelled();
-    let catalog = tokio::select! {
-        catalog = find_catalog(reading) => catalog?,
+    let (mut catalogs, mut now) = tokio::select! {
+        found = find_catalog(reading) => found?,
         () = stopped => return Ok(Exit::Interrupted),
     };
+    let mut feeds: Option<(Vec<String>, Feeds)> = None;
+    let mut held = Held::new();
+    loop {
+        let tracks = choose(&now.catalog, args).map_err(|failure| failure.context(reading.name()))?;
+        introduce(reading, &now.catalog, &tracks);
+        let names: Vec<_> = tracks.iter().map(|track| track.name.clone()).collect();
+        let (_, live) = match feeds.take().filter(|(old, _)| *old == names) {
+            Some(same) => feeds.insert(same),
+            None => {
+                // Other tracks are read from their newest groups.
+                held.clear();
+                let opened = reading.feeds(names.iter().map(String::as_str))?;
+                feeds.insert((names, opened))
+            }
+        };
+        let inits: Vec<_> = tracks.iter().map(|track| track.init.clone()).collect();
+        let writing = Writing {
+            reading,
+            args,
+            tracks: &tracks,
+            follow: Follow::new(tracks.len(), now.group),
+            muxer: Muxer::new(&inits).map_err(input)?,
+            live: tracks.len(),
+            data,
+        };
+        let done = writing.run(&mut catalogs, live, std::mem::take(&mut held)).await;
+        match done? {
+            Done::Over(exit) => return Ok(exit),
+            Done::Changed(described, rest) => {
+                next_file(reading, data).await?;
+                (now, held) = (described, rest);
+            }
+        }
+    }
+}
+
+fn introduce(reading: &Reading, catalog: &Catalog, tracks: &[&CatalogTrack]) {
     for skipped in &catalog.skipped {
         reading.console.note(format!("passed over: {skipped}"));
     }
-    let tracks = choose(&catalog, args).map_err(|failure| failure.context(reading.name()))?;
-    for track in &tracks {
+    for track in tracks {
         reading
             .console
             .note(format!("{} {} ({})", track.kind, track.name, track.codec));
     }
-    let inits: Vec<_> = tracks.iter().map(|track| track.init.clone()).collect();
-    let mut muxer = Muxer::new(&inits).map_err(input)?;
-    data.write(&muxer.header().map_err(input)?).await?;
+}
+
+/// An MP4 cannot change its description: another one goes on.
+async fn next_file(reading: &Reading, data: &mut Data) -> Result<(), Stop> {
     data.flush().await?;
-    let mut feeds = reading.feeds(tracks.iter().map(|track| track.name.as_str()))?;
-    let done = copy(reading, &tracks, &mut feeds, &mut muxer, data).await;
-    if !matches!(done, Err(Stop::ReaderGone)) {
-        for fragment in muxer.finish().map_err(input)? {
-            data.write(&fragment).await?;
-        }
-    }
-    done
+    let Some(next) = data.next().await? else {
+        return Err(Failure::say(
+            Exit::Input,
+            format!(
+                "{} changed its format, which an MP4 on stdout cannot follow; start again for the rest, or let --output FILE go on \
+                 in a second file",
+                reading.name()
+            ),
+        )
+        .into());
+    };
+    reading.console.note(format!(
+        "{} changed its format; going on in {}",
+        reading.name(),
+        next.place()
+    ));
+    *data = next;
+    Ok(())
 }
 
 fn input(error: MuxError) -> Stop {
     Stop::Failed(Failure::new(Exit::Input, error))
 }
 
-/// Writes objects until all tracks have ended or the user has seen enough.
-async fn copy(
-    reading: &Reading,
-    tracks: &[&CatalogTrack],
-    feeds: &mut Feeds,
-    muxer: &mut Muxer,
-    data: &mut Data,
-) -> Result<Exit, Stop> {
-    let mut live = tracks.len();
-    while live > 0 {
-        let event = tokio::select! {
-            event = feeds.next() => event,
-            () = reading.signals.stop.cancelled() => return Ok(Exit::Interrupted),
-        };
-        let Some((index, event)) = event else { break };
-        let name = tracks
-            .get(index)
-            .map(|track| track.name.as_str())
-            .unwrap_or_default();
-        let fragments = match event {
-            Event::Object(object) => match muxer.push(index, &object.payload) {
-                Err(error @ MuxError::Object { .. }) => {
-                    tracing::warn!(track = name, at = ?object.location, %error, "object passed over");
-                    continue;
-                }
-                fragments => fragments,
-            },
-            Event::Ended => {
-                live -= 1;
-                muxer.end_track(index)
+/// One MP4 on its way.
+struct Writing<'a> {
+    reading: &'a Reading,
+    args: &'a SubscribeArgs,
+    tracks: &'a [&'a CatalogTrack],
+    follow: Follow<ReceivedObject>,
+    muxer: Muxer,
+    /// Tracks that have not ended.
+    live: usize,
+    data: &'a mut Data,
+}
+
+impl Writing<'_> {
+    /// Writes it whole, beginning with what was held.
+    async fn run(mut self, catalogs: &mut Catalogs, feeds: &mut Feeds, held: Held) -> Result<Done, Stop> {
+        let header = self.muxer.header().map_err(input)?;
+        self.data.write(&header).await?;
+        self.data.flush().await?;
+        let done = self.copy(catalogs, feeds, held).await;
+        if !matches!(done, Err(Stop::ReaderGone)) {
+            for fragment in self.muxer.finish().map_err(input)? {
+                self.data.write(&fragment).await?;
             }
-            Event::Refused(failed) => return Err(reading.refused(name, &failed).into()),
-            Event::Waiting => {
-                reading
-                    .console
-                    .note(format!("waiting for {name} of {}", reading.name()));
-                continue;
-            }
-            Event::Found => continue,
-        };
-        for fragment in fragments.map_err(input)? {
-            data.write(&fragment).await?;
         }
-        data.flush().await?;
+        Ok(match done? {
+            Some(described) => Done::Changed(described, self.follow.into_held()),
+            None if self.live == 0 => Done::Over(Exit::Ok),
+            None => Done::Over(Exit::Interrupted),
+        })
     }
-    Ok(Exit::Ok)
+
+    /// Writes objects until all tracks have ended, the user has seen enough, or the tracks are described otherwise.
+    async fn copy(
+        &mut self,
+        catalogs: &mut Catalogs,
+        feeds: &mut Feeds,
+        held: Held,
+    ) -> Result<Option<Described>, Stop> {
+        let clock = Instant::now();
+        let mut next: Option<Described> = None;
+        for (track, item) in held {
+            let ready = self.follow.push(clock.elapsed(), track, item);
+            self.write(ready).await?;
+        }
+        let mut feeding = true;
+        while self.live > 0 {
+            if let Some(next) = next.take_if(|_| self.follow.is_over()) {
+                return Ok(Some(next));
+            }
+            let due = self.follow.deadline().map(|at| clock + at);
+            if !feeding && due.is_none() {
+                break;
+            }
+            let ready = tokio::select! {
+                event = feeds.next(), if feeding => match event {
+                    Some((track, event)) => match self.item(track, event)? {
+                        Some(item) => self.follow.push(clock.elapsed(), track, item),
+                        None => continue,
+                    },
+                    None => {
+                        feeding = false;
+                        continue;
+                    }
+                },
+                described = catalogs.next() => match self.is_same(&described) {
+                    true => self.follow.same(described.group),
+                    false => {
+                        let ready = self.follow.changed(clock.elapsed(), described.group);
+                        next = Some(described);
+                        ready
+                    }
+                },
+                () = at(due) => self.follow.tick(clock.elapsed()),
+                () = self.reading.signals.stop.cancelled() => {
+                    let ready = self.follow.tick(Duration::MAX);
+                    self.write(ready).await?;
+                    self.live = self.live.max(1);
+                    return Ok(None);
+                }
+            };
+            self.write(ready).await?;
+        }
+        self.live = 0;
+        Ok(None)
+    }
+
+    fn is_same(&self, described: &Described) -> bool {
+        // What cannot be chosen any more ends the next round with the reason.
+        choose(&described.catalog, self.args).is_ok_and(|tracks| {
+            let of = |track: &CatalogTrack| (track.name.clone(), track.init.clone());
+            tracks
+                .iter()
+                .map(|track| of(track))
+                .eq(self.tracks.iter().map(|track| of(track)))
+        })
+    }
+
+    fn name(&self, track: usize) -> &str {
+        self.tracks
+            .get(track)
+            .map(|track| track.name.as_str())
+            .unwrap_or_default()
+    }
+
+    fn item(&self, track: usize, event: Event) -> Result<Option<Item<ReceivedObject>>, Stop> {
+        let name = self.name(track);
+        match event {
+            Event::Object(object) => Ok(Some(Item::Object {
+                group: object.location.group,
+                size: object.payload.len(),
+                object,
+            })),
+            Event::Ended => Ok(Some(Item::Ended)),
+            Event::Refused(failed) => Err(self.reading.refused(name, &failed).into()),
+            Event::Waiting => {
+                let waiting = format!("waiting for {name} of {}", self.reading.name());
+                self.reading.console.note(waiting);
+                Ok(None)
+            }
+            Event::Found => Ok(None),
+        }
+    }
+
+    async fn write(&mut self, ready: Held) -> Result<(), Stop> {
+        for (track, item) in ready {
+            let fragments = match item {
+                Item::Object { object, .. } => match self.muxer.push(track, &object.payload) {
+                    Err(error @ MuxError::Object { .. }) => {
+                        let name = self.name(track);
+                        tracing::warn!(track = name, at = ?object.location, %error, "object passed over");
+                        continue;
+                    }
+                    fragments => fragments,
+                },
+                Item::Ended => {
+                    self.live = self.live.saturating_sub(1);
+                    self.muxer.end_track(track)
+                }
+            };
+            for fragment in fragments.map_err(input)? {
+                self.data.write(&fragment).await?;
+            }
+            self.data.flush().await?;
+        }
+        Ok(())
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Catalogs {
+    const fn new(feeds: Feeds, form: usize) -> Self {
+        let over = false;
+        Self { feeds, form, over }
+    }
+
+    /// The next catalog that can be read. Cancel-safe.
+    async fn next(&mut self) -> Described {
+        while !self.over {
+            match self.feeds.next().await {
+                Some((form, Event::Object(object))) if form == self.form => {
+                    let group = object.location.group;
+                    match parse(form, &object.payload) {
+                        Ok(catalog) => return Described { catalog, group },
+                        Err(error) => tracing::warn!(%error, "catalog passed over"),
+                    }
+                }
+                Some(_) => {}
+                None => self.over = true,
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+fn parse(form: usize, json: &[u8]) -> Result<Catalog, crate::media::catalog::CatalogError> {
+    if form == MSF {
+        Catalog::parse_msf(json)
+    } else {
+        Catalog::parse_hang(json)
+    }
 }
 
 /// Reads both catalogs until one of them tells of tracks.
-async fn find_catalog(reading: &Reading) -> Result<Catalog, Stop> {
+async fn find_catalog(reading: &Reading) -> Result<(Catalogs, Described), Stop> {
     let mut feeds = reading.feeds([MSF_TRACK, HANG_TRACK])?;
-    let mut hang: Option<(Catalog, Instant)> = None;
+    let mut hang: Option<(Described, Instant)> = None;
     let mut problem: Option<Failure> = None;
     let mut left = 2;
     let mut waiting = false;
@@ -119,15 +335,14 @@ async fn find_catalog(reading: &Reading) -> Result<Catalog, Stop> {
         let Some((index, event)) = event else { break };
         match event {
             Event::Object(object) => {
-                let parsed = if index == MSF {
-                    Catalog::parse_msf(&object.payload)
-                } else {
-                    Catalog::parse_hang(&object.payload)
-                };
-                match parsed {
-                    Ok(catalog) if index == MSF => return Ok(catalog),
+                let group = object.location.group;
+                match parse(index, &object.payload) {
+                    Ok(catalog) if index == MSF => {
+                        return Ok((Catalogs::new(feeds, MSF), Described { catalog, group }));
+                    }
                     Ok(catalog) => {
-                        hang.get_or_insert_with(|| (catalog, Instant::now() + CATALOG_GRACE));
+                        let described = Described { catalog, group };
+                        hang.get_or_insert_with(|| (described, Instant::now() + CATALOG_GRACE));
                     }
                     // Another one follows when the broadcast changes.
                     Err(error) => {
@@ -151,8 +366,8 @@ async fn find_catalog(reading: &Reading) -> Result<Catalog, Stop> {
             }
         }
     }
-    if let Some((catalog, _)) = hang {
-        return Ok(catalog);
+    if let Some((described, _)) = hang {
+        return Ok((Catalogs::new(feeds, HANG), described));
     }
     let nothing = || {
         Failure::say(
