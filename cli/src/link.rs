@@ -374,7 +374,7 @@ mod tests {
         assert_eq!(next.moved(Some(there.clone()), now), Err(InCircles));
         assert!(next.in_circles);
         assert_eq!(next.elsewhere, None);
-        assert_eq!(next.moved(Some(there.clone()), now + STEADY), Ok(()));
+        assert_eq!(next.moved(Some(there), now + STEADY), Ok(()));
         assert!(!next.in_circles);
     }
 
