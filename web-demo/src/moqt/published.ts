@@ -1,0 +1,124 @@
+/// What a publisher writes: the last groups of a track, kept in memory, and who wants to hear of new objects.
+///
+/// The track knows nothing of sessions. It keeps objects, tells its listeners of each, and hands out what it keeps; a session
+/// turns that into streams. Groups beyond `keepGroups` are forgotten, oldest first, so memory is bounded by what the
+/// publisher puts into that many groups.
+
+import { MoqtError } from './errors';
+import type { Bytes, GroupWriter, Location, MoqObject, Properties, WriteOptions } from './types';
+
+export interface PublishedTrackOptions {
+  /** Publisher priority of its objects, 0 to 255; lower is more urgent. Default 128. */
+  readonly priority?: number;
+  /** How many groups, the current one included, are there for FETCH and for late joiners. Default 2. */
+  readonly keepGroups?: number;
+}
+
+/** A group as it is kept: its objects by id, ascending. */
+export interface KeptGroup {
+  readonly group: bigint;
+  readonly objects: MoqObject[];
+  ended: boolean;
+}
+
+/** Called as the track grows; must not throw. */
+export interface TrackListener {
+  object(group: KeptGroup, object: MoqObject): void;
+  groupEnd(group: KeptGroup): void;
+  /** The track is over: nothing comes after it. */
+  trackEnd(): void;
+}
+
+const NO_PROPERTIES: Properties = new Map();
+
+export class PublishedTrack {
+  readonly priority: number;
+  readonly #keepGroups: number;
+  #groups: KeptGroup[] = [];
+  #largest: Location | undefined;
+  #listeners = new Set<TrackListener>();
+  #ended = false;
+
+  constructor(options: PublishedTrackOptions = {}) {
+    this.priority = options.priority ?? 128;
+    this.#keepGroups = Math.max(1, options.keepGroups ?? 2);
+  }
+
+  /** Live subscriptions of all sessions. */
+  get subscribers(): number {
+    return this.#listeners.size;
+  }
+
+  /** The largest place written so far. */
+  get largest(): Location | undefined {
+    return this.#largest;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** The groups still kept, ascending. */
+  get kept(): readonly KeptGroup[] {
+    return this.#groups;
+  }
+
+  /** Starts a group; its id must be larger than those before. The group before it ends, if it has not. */
+  beginGroup(group: bigint): GroupWriter {
+    if (this.#ended) throw new MoqtError('usage', 0, 'the track has ended');
+    const last = this.#groups.at(-1);
+    if (last && group <= last.group) {
+      throw new MoqtError('usage', 0, `group ${group} does not come after group ${last.group}`);
+    }
+    if (last) this.#endGroup(last);
+    const kept: KeptGroup = { group, objects: [], ended: false };
+    this.#groups.push(kept);
+    if (this.#groups.length > this.#keepGroups) this.#groups.splice(0, this.#groups.length - this.#keepGroups);
+    return {
+      write: (payload, options) => this.#write(kept, payload, options ?? {}),
+      end: () => this.#endGroup(kept),
+    };
+  }
+
+  /** Nothing will follow: subscriptions end with TRACK_ENDED. */
+  end(): void {
+    if (this.#ended) return;
+    const last = this.#groups.at(-1);
+    if (last) this.#endGroup(last);
+    this.#ended = true;
+    for (const listener of [...this.#listeners]) listener.trackEnd();
+  }
+
+  /** Hears of every object from now on, until the returned function is called. */
+  listen(listener: TrackListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #write(kept: KeptGroup, payload: Bytes, options: WriteOptions): void {
+    if (kept.ended) throw new MoqtError('usage', 0, `group ${kept.group} has ended`);
+    const before = kept.objects.at(-1);
+    const id = options.object ?? (before ? before.object + 1n : 0n);
+    if (before && id <= before.object) {
+      throw new MoqtError('usage', 0, `object ${id} does not come after object ${before.object}`);
+    }
+    const object: MoqObject = {
+      group: kept.group,
+      subgroup: options.subgroup ?? 0n,
+      object: id,
+      status: 'normal',
+      properties: options.properties ?? NO_PROPERTIES,
+      payload,
+      priority: this.priority,
+    };
+    kept.objects.push(object);
+    this.#largest = { group: kept.group, object: id };
+    for (const listener of [...this.#listeners]) listener.object(kept, object);
+  }
+
+  #endGroup(kept: KeptGroup): void {
+    if (kept.ended) return;
+    kept.ended = true;
+    for (const listener of [...this.#listeners]) listener.groupEnd(kept);
+  }
+}

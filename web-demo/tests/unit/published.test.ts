@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { MoqtError, PublishedTrack } from '../../src/moqt';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+test('a track keeps its last groups and tells listeners of each object', () => {
+  const track = new PublishedTrack({ keepGroups: 2 });
+  const heard: string[] = [];
+  const stop = track.listen({
+    object: (group, object) => heard.push(`${group.group}/${object.object}`),
+    groupEnd: (group) => heard.push(`end ${group.group}`),
+    trackEnd: () => heard.push('over'),
+  });
+  expect(track.subscribers).toBe(1);
+  for (const group of [4n, 7n, 8n]) {
+    const writer = track.beginGroup(group);
+    writer.write(bytes('a'));
+    writer.write(bytes('b'), { object: 5n });
+  }
+  expect(track.kept.map((kept) => kept.group)).toEqual([7n, 8n]);
+  expect(track.largest).toEqual({ group: 8n, object: 5n });
+  stop();
+  track.end();
+  expect(heard).toEqual(['4/0', '4/5', 'end 4', '7/0', '7/5', 'end 7', '8/0', '8/5']);
+});
+
+test('ids that do not grow and writes after the end are refused', () => {
+  const track = new PublishedTrack();
+  const writer = track.beginGroup(2n);
+  writer.write(bytes('a'), { object: 3n });
+  expect(() => writer.write(bytes('b'), { object: 3n })).toThrow(MoqtError);
+  expect(() => track.beginGroup(2n)).toThrow(MoqtError);
+  writer.end();
+  expect(() => writer.write(bytes('b'))).toThrow(MoqtError);
+  track.end();
+  expect(() => track.beginGroup(3n)).toThrow(MoqtError);
+});
