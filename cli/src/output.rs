@@ -113,6 +113,11 @@ pub enum WriteFailed {
 pub struct Data {
     to: Pin<Box<dyn AsyncWrite + Send>>,
     file: Option<PathBuf>,
+    /// Bytes written, and how many of them by the latest flush, which leaves whole pieces behind.
+    written: u64,
+    whole: u64,
+    /// A write has failed: nothing may follow.
+    broken: bool,
     /// The first of the files that follow each other, and which of them this is.
     first: PathBuf,
     number: u32,
@@ -157,6 +162,9 @@ impl Data {
         Self {
             to: Box::pin(tokio::io::stdout()),
             file: None,
+            written: 0,
+            whole: 0,
+            broken: false,
             first: PathBuf::new(),
             number: 1,
         }
@@ -176,6 +184,9 @@ impl Data {
         Ok(Self {
             to: Box::pin(file),
             file: Some(path.to_owned()),
+            written: 0,
+            whole: 0,
+            broken: false,
             first: path.to_owned(),
             number: 1,
         })
@@ -199,6 +210,9 @@ impl Data {
                     return Ok(Some(Self {
                         to: Box::pin(file),
                         file: Some(next),
+                        written: 0,
+                        whole: 0,
+                        broken: false,
                         first: self.first.clone(),
                         number,
                     }));
@@ -229,8 +243,11 @@ impl Data {
     /// # Errors
     /// See [`WriteFailed`].
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), WriteFailed> {
-        let written = self.to.write_all(bytes).await;
-        written.map_err(|error| self.failed(&error))
+        if let Err(error) = self.to.write_all(bytes).await {
+            return Err(self.failed(&error).await);
+        }
+        self.written += bytes.len() as u64;
+        Ok(())
     }
 
     /// Hands everything written to the system.
@@ -238,13 +255,36 @@ impl Data {
     /// # Errors
     /// See [`WriteFailed`].
     pub async fn flush(&mut self) -> Result<(), WriteFailed> {
-        let flushed = self.to.flush().await;
-        flushed.map_err(|error| self.failed(&error))
+        if let Err(error) = self.to.flush().await {
+            return Err(self.failed(&error).await);
+        }
+        self.whole = self.written;
+        Ok(())
     }
 
-    fn failed(&self, error: &std::io::Error) -> WriteFailed {
+    /// Cuts the piece off that found no room: what is before it can still be played.
+    async fn cut_to_whole(&self) -> std::io::Result<()> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let file = tokio::fs::OpenOptions::new().write(true).open(path).await?;
+        if file.metadata().await?.is_file() {
+            file.set_len(self.whole).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a write has failed.
+    #[must_use]
+    pub const fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    async fn failed(&mut self, error: &std::io::Error) -> WriteFailed {
+        self.broken = true;
         if error.kind() == std::io::ErrorKind::BrokenPipe {
             return WriteFailed::ReaderGone;
+        }
+        if let Err(error) = self.cut_to_whole().await {
+            tracing::info!(%error, "the last piece stays, perhaps in part");
         }
         WriteFailed::Failed(Failure::say(
             Exit::Failure,

@@ -5,6 +5,7 @@ mod conformance;
 mod demo;
 mod failover;
 mod faults;
+mod full_disk;
 mod http;
 mod interrupt;
 mod join;

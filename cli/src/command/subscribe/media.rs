@@ -145,7 +145,7 @@ impl Writing<'_> {
         self.data.write(&header).await?;
         self.data.flush().await?;
         let done = self.copy(catalogs, feeds, held).await;
-        if !matches!(done, Err(Stop::ReaderGone)) {
+        if !self.data.is_broken() {
             for fragment in self.muxer.finish().map_err(input)? {
                 self.data.write(&fragment).await?;
             }
