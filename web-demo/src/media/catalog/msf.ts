@@ -1,0 +1,122 @@
+/// The MSF catalog (draft-ietf-moq-msf-01, draft-00 too; packaging cmaf: draft-ietf-moq-cmsf; loc: draft-ietf-moq-loc).
+///
+/// Not read: delta updates. A group's first object is whole, and a publisher that sends deltas begins groups often.
+
+import {
+  base64,
+  type Catalog,
+  CatalogError,
+  type CatalogTrack,
+  cut,
+  given,
+  isAudioCodec,
+  isRecord,
+  type Json,
+  MAX_TRACKS,
+  type MediaKind,
+  parseRoot,
+  positive,
+  type Skipped,
+  text,
+} from './model';
+
+const DELTAS = ['deltaUpdate', 'add', 'remove', 'clone', 'update', 'addTracks', 'removeTracks', 'cloneTracks'];
+
+export function readMsf(bytes: Uint8Array): Catalog {
+  const root = parseRoot(bytes, 'MSF');
+  const list = root['tracks'];
+  if (!Array.isArray(list)) {
+    if (DELTAS.some((key) => key in root)) {
+      throw new CatalogError('delta', 'the catalog is a delta update, which says nothing without the one before');
+    }
+    return { tracks: [], skipped: [], beyond: 0 };
+  }
+  checkVersion(root['version']);
+  const inits = initData(root['initDataList']);
+  const tracks: CatalogTrack[] = [];
+  const skipped: Skipped[] = [];
+  for (const entry of list.slice(0, MAX_TRACKS)) {
+    const read = isRecord(entry) ? readTrack(entry, inits) : { name: 'a track', why: 'not an object' };
+    if ('why' in read) {
+      skipped.push(read);
+    } else {
+      tracks.push(read);
+    }
+  }
+  return { tracks, skipped, beyond: Math.max(0, list.length - MAX_TRACKS) };
+}
+
+function checkVersion(version: unknown): void {
+  const known = version === undefined || version === 1 || version === '1';
+  if (!known && !(typeof version === 'string' && version.startsWith('draft-'))) {
+    throw new CatalogError('version', 'the catalog has a version that is not known here (known: draft-00, draft-01)');
+  }
+}
+
+function initData(list: unknown): ReadonlyMap<string, string> {
+  const inits = new Map<string, string>();
+  for (const entry of Array.isArray(list) ? list.slice(0, MAX_TRACKS) : []) {
+    if (isRecord(entry) && typeof entry['id'] === 'string' && typeof entry['data'] === 'string') {
+      if (entry['type'] === undefined || entry['type'] === 'inline') {
+        inits.set(entry['id'], entry['data']);
+      }
+    }
+  }
+  return inits;
+}
+
+function kindOf(role: unknown, codec: string): MediaKind | undefined {
+  switch (role) {
+    case 'video':
+      return 'video';
+    case 'audio':
+    case 'audiodescription':
+      return 'audio';
+    case undefined:
+      return isAudioCodec(codec) ? 'audio' : 'video';
+    default:
+      return undefined;
+  }
+}
+
+function readTrack(track: Json, inits: ReadonlyMap<string, string>): CatalogTrack | Skipped {
+  const name = text(track['name']);
+  if (name === undefined) {
+    return { name: 'a track', why: 'it has no usable name' };
+  }
+  const skip = (why: string): Skipped => ({ name: cut(name), why });
+  const packaging = track['packaging'];
+  if (packaging !== 'cmaf' && packaging !== 'loc') {
+    return skip(`packaging ${cut(text(packaging) ?? 'not given')}`);
+  }
+  const codec = text(track['codec'], 64);
+  if (codec === undefined) {
+    return skip('no codec');
+  }
+  const kind = kindOf(track['role'], codec);
+  if (kind === undefined) {
+    return skip(`role ${cut(text(track['role']) ?? 'odd')}`);
+  }
+  const ref = track['initRef'];
+  const init = base64(track['initData'] ?? (typeof ref === 'string' ? inits.get(ref) : undefined));
+  if (packaging === 'cmaf' && init === undefined) {
+    return skip('no init data');
+  }
+  return {
+    name,
+    kind,
+    packaging,
+    codec,
+    // With loc, what a catalog gives is the decoder's record itself.
+    ...(packaging === 'cmaf' ? given({ init }) : given({ description: init })),
+    ...given({
+      width: positive(track['width'], 65_536),
+      height: positive(track['height'], 65_536),
+      framerate: positive(track['framerate'], 1000),
+      sampleRate: positive(track['samplerate'], 768_000),
+      channels: positive(track['channelConfig'], 255),
+      bitrate: positive(track['bitrate']),
+      language: text(track['lang'], 64),
+    }),
+  };
+}

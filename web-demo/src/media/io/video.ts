@@ -1,0 +1,178 @@
+/// Pictures: decodes a little ahead of the media clock and draws the one that is due.
+
+import type { JitterBuffer } from '../core/buffer';
+
+/// Decoded ahead of the clock; enough for reordering and for a decoder's own delay.
+const AHEAD = 250_000;
+/// Pictures are large and some decoders have few of them.
+const MAX_PICTURES = 12;
+/// After so many failures in a row without a picture, the track is not playable.
+const MAX_ERRORS = 5;
+
+export interface VideoEvents {
+  drawn(time: number, first: boolean): void;
+  failed(message: string): void;
+}
+
+export class VideoOutput {
+  #decoder: VideoDecoder | undefined;
+  #frames: VideoFrame[] = [];
+  #errors = 0;
+  #drawn = 0;
+  #hidden = false;
+  #closed = false;
+  #position: number | undefined;
+  /// Decoded, but another one was due by the time it could be drawn.
+  dropped = 0;
+
+  constructor(
+    private config: VideoDecoderConfig,
+    private readonly buffer: JitterBuffer,
+    private readonly canvas: HTMLCanvasElement,
+    private readonly events: VideoEvents,
+    /// Draw the first picture before its time; else wait until this output has caught up with the clock.
+    private readonly eager: boolean,
+  ) {
+    this.#begin();
+  }
+
+  get drawn(): number {
+    return this.#drawn;
+  }
+
+  /// Pictures have caught up with the clock.
+  get ready(): boolean {
+    return (this.#frames.at(-1)?.timestamp ?? Number.NEGATIVE_INFINITY) >= (this.#position ?? 0);
+  }
+
+  /// Nobody sees the page: keep what is needed to go on, decode nothing.
+  setHidden(hidden: boolean): void {
+    if (hidden && !this.#hidden) {
+      this.#dropFrames(this.#frames.length);
+      this.buffer.needKey();
+    }
+    this.#hidden = hidden;
+  }
+
+  /// Feeds the decoder for a clock at `position`.
+  pump(position: number): void {
+    this.#position = position;
+    if (this.buffer.skipTo(position)) {
+      this.#dropFrames(this.#frames.length);
+    }
+    if (this.#hidden) {
+      return;
+    }
+    for (;;) {
+      const decoder = this.#decoder;
+      if (decoder?.state !== 'configured' || decoder.decodeQueueSize + this.#frames.length >= MAX_PICTURES) {
+        return;
+      }
+      const sample = this.buffer.pop(position, position + AHEAD);
+      if (sample === undefined) {
+        return;
+      }
+      if (sample.description !== undefined) {
+        this.config = { ...this.config, description: sample.description };
+        decoder.configure(this.config);
+      }
+      const { time: timestamp, data, key } = sample;
+      try {
+        decoder.decode(new EncodedVideoChunk({ type: key ? 'key' : 'delta', timestamp, data }));
+      } catch {
+        this.buffer.needKey();
+      }
+    }
+  }
+
+  /// Draws the picture that is due at `position`; the very first one at once.
+  draw(position: number): void {
+    let due = -1;
+    for (const [index, frame] of this.#frames.entries()) {
+      if (frame.timestamp <= position) {
+        due = index;
+      }
+    }
+    if (due < 0 && this.eager && this.#drawn === 0 && this.#frames.length > 0) {
+      due = 0;
+    }
+    if (due < 0) {
+      return;
+    }
+    this.#dropFrames(due);
+    const frame = this.#frames.shift();
+    if (frame !== undefined) {
+      this.#paint(frame);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#dropFrames(this.#frames.length);
+    if (this.#decoder !== undefined && this.#decoder.state !== 'closed') {
+      this.#decoder.close();
+    }
+  }
+
+  #paint(frame: VideoFrame): void {
+    const { displayWidth: width, displayHeight: height, timestamp } = frame;
+    if (this.canvas.width !== width || this.canvas.height !== height) {
+      this.canvas.width = width;
+      this.canvas.height = height;
+    }
+    this.canvas.getContext('2d', { alpha: false, desynchronized: true })?.drawImage(frame, 0, 0, width, height);
+    frame.close();
+    this.#drawn += 1;
+    this.events.drawn(timestamp, this.#drawn === 1);
+  }
+
+  #dropFrames(count: number): void {
+    for (const frame of this.#frames.splice(0, count)) {
+      this.dropped += this.#drawn > 0 ? 1 : 0;
+      frame.close();
+    }
+  }
+
+  #begin(): void {
+    const decoder = new VideoDecoder({
+      output: (frame) => this.#output(frame),
+      error: () => this.#failed(),
+    });
+    decoder.ondequeue = () => {
+      if (this.#position !== undefined) {
+        this.pump(this.#position);
+      }
+    };
+    decoder.configure(this.config);
+    this.#decoder = decoder;
+    this.buffer.needKey();
+  }
+
+  #output(frame: VideoFrame): void {
+    this.#errors = 0;
+    if (this.#closed || this.#hidden) {
+      frame.close();
+      return;
+    }
+    this.#frames.push(frame);
+    if (this.eager && this.#drawn === 0) {
+      this.draw(frame.timestamp);
+    }
+    // Late pictures make room at once, so that catching up does not wait for the screen.
+    while (this.#frames.length > 1 && (this.#frames[1]?.timestamp ?? 0) <= (this.#position ?? 0)) {
+      this.#dropFrames(1);
+    }
+  }
+
+  #failed(): void {
+    this.#errors += 1;
+    if (this.#closed) {
+      return;
+    }
+    if (this.#errors > MAX_ERRORS) {
+      this.events.failed('The picture of this broadcast cannot be decoded.');
+    } else {
+      this.#begin();
+    }
+  }
+}

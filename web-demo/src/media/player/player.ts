@@ -1,0 +1,273 @@
+/// Plays a broadcast and keeps at it: connects, waits for the broadcast, joins its tracks, and starts over at whatever
+/// step failed. Nothing but `stop` ends it.
+
+import { ConnectError, connect, type Session } from '../../moqt';
+import { isForbidden, isMissing } from '../catalog/open';
+import type { Endpoints } from '../core/endpoints';
+import { certificateHashes, turnTo } from '../io/relay';
+import { playRound } from './round';
+import { pageNow, Stage } from './stage';
+import type { PlayerEvents, PlayerState, PlayerStats } from './status';
+import type { VideoChooser } from './videos';
+
+/// How long to wait before asking again for a broadcast that is not there, should no announcement come.
+const ASK_AGAIN = 3000;
+/// After a refusal.
+const ASK_AGAIN_LATER = 10_000;
+
+export interface PlayerOptions {
+  readonly canvas: HTMLCanvasElement;
+  readonly endpoints: Endpoints;
+  readonly namespace: readonly string[];
+  /// Where the sound's worklet module is served.
+  readonly workletUrl: string;
+  readonly token?: string;
+  /// Milliseconds behind the live edge.
+  readonly target: number;
+  readonly events: PlayerEvents;
+}
+
+export class Player {
+  readonly #options: PlayerOptions;
+  readonly #stage: Stage;
+  readonly #stop = new AbortController();
+  readonly #began = performance.now();
+  #session: Session | undefined;
+  #firstFrame: number | undefined;
+  #chooser: VideoChooser | undefined;
+  #wish: string | undefined;
+  #state: PlayerState | undefined;
+  #message = '';
+
+  constructor(options: PlayerOptions) {
+    this.#options = options;
+    const { canvas, workletUrl, events, target } = options;
+    const stageEvents = {
+      firstFrame: () => {
+        this.#firstFrame ??= performance.now() - this.#began;
+      },
+      failed: (source: Parameters<Stage['remove']>[0], message: string) => {
+        this.#stage.remove(source);
+        events.notes([message]);
+      },
+      stalled: (now: number) => this.#chooser?.stalled(now),
+      soundBlocked: (blocked: boolean) => events.soundBlocked(blocked),
+    };
+    this.#stage = new Stage(canvas, workletUrl, stageEvents, target * 1000);
+  }
+
+  /// Begins, and goes on until `stop`.
+  start(): void {
+    this.#refresh();
+    const timer = setInterval(() => this.#beat(), 100);
+    const visible = () => this.#stage.setHidden(document.hidden);
+    document.addEventListener('visibilitychange', visible);
+    visible();
+    this.#stop.signal.addEventListener('abort', () => {
+      clearInterval(timer);
+      document.removeEventListener('visibilitychange', visible);
+    });
+    this.#run().catch((error: unknown) => {
+      this.#tell('failed', `The player stopped for a reason of its own: ${wordsOf(error)}`);
+    });
+  }
+
+  stop(): void {
+    this.#stop.abort();
+    this.#session?.close();
+    this.#stage.clear();
+    this.#tell('stopped', '');
+  }
+
+  setTarget(milliseconds: number): void {
+    this.#stage.clock.setTarget(milliseconds * 1000);
+  }
+
+  setVolume(volume: number): void {
+    this.#stage.setVolume(volume);
+  }
+
+  /// To be called from a click or a key press, if the browser held the sound back.
+  resumeSound(): void {
+    this.#stage.resumeSound().catch(() => {
+      // Still blocked; the page goes on saying so.
+    });
+  }
+
+  /// The name of a rendition, or undefined for the automatic choice.
+  choose(name: string | undefined): void {
+    this.#wish = name;
+    this.#chooser?.choose(name, pageNow());
+  }
+
+  stats(): PlayerStats {
+    return {
+      ...this.#stage.stats(),
+      firstFrame: this.#firstFrame,
+      rtt: this.#session?.rtt,
+      relay: this.#session?.url ?? '',
+    };
+  }
+
+  #refresh(): void {
+    if (!this.#stop.signal.aborted) {
+      this.#stage.tick();
+      requestAnimationFrame(() => this.#refresh());
+    }
+  }
+
+  #beat(): void {
+    this.#stage.tick();
+    const shown = this.#options.canvas.clientHeight * devicePixelRatio;
+    this.#chooser?.update(pageNow(), document.hidden ? 0 : shown);
+    const { state } = this.#stage.clock;
+    if (this.#state === 'playing' && state === 'stalled') {
+      this.#tell('buffering', '');
+    } else if (this.#state === 'buffering' && state === 'running') {
+      this.#tell('playing', '');
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { endpoints } = this.#options;
+    while (!this.#stop.signal.aborted) {
+      const again = this.#firstFrame === undefined ? 'Connecting' : 'The connection was lost; connecting again';
+      this.#tell('connecting', `${again} …`);
+      try {
+        const session = await this.#connect();
+        endpoints.connected();
+        this.#session = session;
+        turnTo(session, endpoints);
+        await this.#watch(session);
+        session.close();
+      } catch (error) {
+        this.#tell('connecting', wordsOf(error));
+        if (error instanceof ConnectError && error.kind === 'unsupported') {
+          this.#tell('failed', error.message);
+          return;
+        }
+      }
+      this.#session = undefined;
+      this.#stage.clear();
+      await pause(endpoints.failed(), this.#stop.signal);
+    }
+  }
+
+  async #connect(): Promise<Session> {
+    const { endpoints, token } = this.#options;
+    const endpoint = endpoints.current;
+    if (endpoint === undefined) {
+      throw new ConnectError('refused', 'There is no relay to connect to.');
+    }
+    const hashes = await certificateHashes(endpoint);
+    return connect(endpoint.url, {
+      certificateHashes: hashes,
+      signal: this.#stop.signal,
+      timeoutMs: 5000,
+      ...(token === undefined ? {} : { token }),
+    });
+  }
+
+  /// Plays round after round until the session ends.
+  async #watch(session: Session): Promise<void> {
+    let open = true;
+    const closed = session.closed.then(() => {
+      open = false;
+    });
+    const moved = session.goaway.then(({ uri }) => {
+      if (uri !== '') {
+        this.#options.endpoints.add([{ url: uri, hashes: [] }]);
+      }
+      open = false;
+    });
+    const over = Promise.race([closed, moved]);
+    while (open && !this.#stop.signal.aborted) {
+      try {
+        await this.#round(session, over);
+        // What ended may be back at once, or stay away: the next round tells.
+        await Promise.race([over, pause(100, this.#stop.signal)]);
+      } catch (error) {
+        await Promise.race([over, this.#explain(session, error)]);
+      }
+      this.#stage.clear();
+    }
+  }
+
+  async #round(session: Session, over: Promise<void>): Promise<void> {
+    const { namespace, events } = this.#options;
+    await playRound({
+      session,
+      namespace,
+      over,
+      stop: this.#stop.signal,
+      stage: this.#stage,
+      notes: (notes) => events.notes(notes),
+      playing: (chooser) => {
+        this.#chooser = chooser;
+        chooser?.choose(this.#wish, pageNow());
+        this.#tell('playing', '');
+      },
+      renditions: (...list) => events.renditions(...list),
+      waiting: (message) => this.#tell('waiting', message),
+    });
+  }
+
+  /// Says why there is nothing to play, and returns when it is worth trying again.
+  async #explain(session: Session, error: unknown): Promise<void> {
+    const { signal } = this.#stop;
+    const name = this.#options.namespace.join('/');
+    if (isMissing(error)) {
+      const gone =
+        this.#firstFrame === undefined ? `There is no broadcast ${name} yet` : `The broadcast ${name} has paused`;
+      this.#tell('waiting', `${gone}. It starts here by itself as soon as it is there.`);
+      await this.#announced(session);
+    } else if (isForbidden(error)) {
+      this.#tell('waiting', `You are not allowed to watch ${name}: ${wordsOf(error)}`);
+      await pause(ASK_AGAIN_LATER, signal);
+    } else {
+      this.#tell('waiting', `The broadcast ${name} cannot be read: ${wordsOf(error)}. Trying again …`);
+      await pause(1000, signal);
+    }
+  }
+
+  async #announced(session: Session): Promise<void> {
+    const { namespace } = this.#options;
+    const changes = session.namespaces(namespace);
+    const cancel = setTimeout(() => changes.cancel(), ASK_AGAIN);
+    try {
+      for await (const change of changes) {
+        if (change.active && change.namespace.join('/') === namespace.join('/')) {
+          return;
+        }
+      }
+    } catch {
+      // No news to be had from this relay.
+    } finally {
+      clearTimeout(cancel);
+      changes.cancel();
+    }
+    await pause(500, this.#stop.signal);
+  }
+
+  #tell(state: PlayerState, message: string): void {
+    if (this.#state !== state || this.#message !== message) {
+      this.#state = state;
+      this.#message = message;
+      this.#options.events.status({ state, message });
+    }
+  }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : 'unknown error';
+}
+
+export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, signal.aborted ? 0 : milliseconds);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
