@@ -1,12 +1,139 @@
-/// From an address to a session.
+/// From an address to a session: which addresses to try, with which certificates, and what to say when none answers.
 
 import { ConnectError } from './errors';
+import { MoqtSession, setupError } from './session/session';
+import { ignore, type Transport } from './session/transport';
 import type { ConnectOptions, Session } from './types';
 
+/** The name of draft-18 in the sub-protocol negotiation. */
+export const PROTOCOL = 'moqt-18';
+
+const TIMEOUT_MS = 10_000;
+
+interface Attempt {
+  readonly url: string;
+  readonly pinned: boolean;
+}
+
 /** Opens a session over WebTransport. Fails with ConnectError, in clear words. */
-export async function connect(url: string, _options: ConnectOptions = {}): Promise<Session> {
+export async function connect(url: string, options: ConnectOptions = {}): Promise<Session> {
   if (!('WebTransport' in globalThis)) {
-    throw new ConnectError('unsupported', 'This browser has no WebTransport, which is needed to reach the relay.');
+    throw new ConnectError(
+      'unsupported',
+      'This browser has no WebTransport here, which is needed to reach the relay. It needs https:// or http://localhost.',
+    );
   }
-  throw new ConnectError('refused', `The relay at ${url} does not answer.`);
+  let failure: ConnectError | undefined;
+  for (const attempt of attempts(url, options)) {
+    if (options.signal?.aborted) throw new ConnectError('refused', 'Connecting was given up.');
+    try {
+      return await dial(attempt, options);
+    } catch (error) {
+      failure = better(failure, toConnectError(error, attempt.url));
+      // Somebody answered, or nobody did for the whole time: another way will not fare better.
+      if (failure.kind === 'unauthorized' || failure.kind === 'protocol' || failure.kind === 'timeout') break;
+    }
+  }
+  throw failure ?? new ConnectError('refused', `There is no address to try for ${url}.`);
+}
+
+/**
+ * The ways to try, in order. A browser resolves `localhost` to one family only, where the relay need not listen; and hashes
+ * are refused for certificates that live longer than two weeks, which the browser may trust by itself.
+ */
+export function attempts(url: string, options: ConnectOptions): Attempt[] {
+  let parsed: URL;
+  try {
+    parsed = new URL(url);
+  } catch {
+    throw new ConnectError('refused', `${url} is no address.`);
+  }
+  if (parsed.protocol === 'moqt:') parsed = new URL(url.replace(/^moqt:/, 'https:'));
+  if (parsed.protocol !== 'https:') throw new ConnectError('refused', `${url} does not begin with https://.`);
+  parsed.hash = '';
+  const hasHashes = (options.certificateHashes?.length ?? 0) > 0;
+  const local = parsed.hostname === 'localhost';
+  const hosts = local ? ['localhost', '127.0.0.1', '[::1]'] : [parsed.hostname];
+  const urls = hosts.map((host) => {
+    const candidate = new URL(parsed);
+    candidate.hostname = host;
+    return candidate.href;
+  });
+  // No authority vouches for localhost; and browsers slow down who fails to connect often.
+  const pinned = hasHashes ? (local ? [true] : [true, false]) : [false];
+  return pinned.flatMap((pinned) => urls.map((url) => ({ url, pinned })));
+}
+
+async function dial(attempt: Attempt, options: ConnectOptions): Promise<Session> {
+  const hashes = options.certificateHashes ?? [];
+  const serverCertificateHashes = hashes.map((hash) => ({ algorithm: 'sha-256', value: Uint8Array.from(hash) }));
+  const transport = new WebTransport(attempt.url, {
+    ...(attempt.pinned && { serverCertificateHashes }),
+    protocols: [PROTOCOL],
+  } as WebTransportOptions);
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  const giveUp = deadline(timeoutMs, options.signal);
+  transport.closed.catch(ignore);
+  try {
+    await Promise.race([transport.ready, giveUp.promise]);
+    const { protocol } = transport as { protocol?: string };
+    if (protocol !== undefined && protocol !== PROTOCOL) {
+      throw new ConnectError('protocol', `The server at ${attempt.url} does not speak ${PROTOCOL}.`);
+    }
+    // The browser's streams carry bytes; its types leave open which.
+    const session = new MoqtSession(attempt.url, transport as unknown as Transport, {
+      ...(options.token !== undefined && { token: options.token }),
+    });
+    const ready = session.ready.catch((error: unknown) => Promise.reject(setupError(error)));
+    await Promise.race([ready, giveUp.promise]);
+    options.signal?.addEventListener('abort', () => session.close(), { once: true });
+    return session;
+  } catch (error) {
+    close(transport);
+    throw error;
+  } finally {
+    giveUp.stop();
+  }
+}
+
+/** Rejects when the time is over or the caller gives up. */
+function deadline(timeoutMs: number, signal: AbortSignal | undefined): { promise: Promise<never>; stop: () => void } {
+  let stop: () => void = ignore;
+  const promise = new Promise<never>((_resolve, reject) => {
+    const words = `It did not answer within ${Math.round(timeoutMs / 1000)} seconds.`;
+    const timer = setTimeout(() => reject(new ConnectError('timeout', words)), timeoutMs);
+    const abort = () => reject(new ConnectError('refused', 'Connecting was given up.'));
+    signal?.addEventListener('abort', abort, { once: true });
+    stop = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    };
+  });
+  promise.catch(ignore);
+  return { promise, stop };
+}
+
+function close(transport: WebTransport): void {
+  try {
+    transport.close();
+  } catch {
+    // It never opened.
+  }
+}
+
+function toConnectError(error: unknown, url: string): ConnectError {
+  if (error instanceof ConnectError) return error;
+  const words = error instanceof Error ? error.message : String(error);
+  if (/certificate|ERR_CERT/i.test(words)) {
+    return new ConnectError('certificate', `The browser does not believe the certificate of ${url}.`, { cause: error });
+  }
+  return new ConnectError('refused', `The relay at ${url} cannot be reached over QUIC (UDP): ${words}`, {
+    cause: error,
+  });
+}
+
+/** Of two failures, the one that says more. */
+function better(before: ConnectError | undefined, now: ConnectError): ConnectError {
+  const plain = now.kind === 'refused' && before !== undefined;
+  return plain ? before : now;
 }

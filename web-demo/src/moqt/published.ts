@@ -5,13 +5,21 @@
 /// publisher puts into that many groups.
 
 import { MoqtError } from './errors';
-import type { Bytes, GroupWriter, Location, MoqObject, Properties, WriteOptions } from './types';
+import type { Bytes, GroupWriter, Location, MoqObject, WriteOptions } from './types';
+import { NO_PROPERTIES, writeProperties } from './wire/property';
 
 export interface PublishedTrackOptions {
   /** Publisher priority of its objects, 0 to 255; lower is more urgent. Default 128. */
   readonly priority?: number;
   /** How many groups, the current one included, are there for FETCH and for late joiners. Default 2. */
   readonly keepGroups?: number;
+  /**
+   * Whether groups have one subgroup (default) or several. With one, the end of its stream says that the group is whole; with
+   * several, an object of its own has to.
+   */
+  readonly subgroups?: 'single' | 'many';
+  /** How long objects may wait for a subscriber's network before its oldest groups are given up. Default 5000 ms. */
+  readonly maxLagMs?: number;
 }
 
 /** A group as it is kept: its objects by id, ascending. */
@@ -29,10 +37,10 @@ export interface TrackListener {
   trackEnd(): void;
 }
 
-const NO_PROPERTIES: Properties = new Map();
-
 export class PublishedTrack {
   readonly priority: number;
+  readonly subgroups: 'single' | 'many';
+  readonly maxLagMs: number;
   readonly #keepGroups: number;
   #groups: KeptGroup[] = [];
   #largest: Location | undefined;
@@ -41,6 +49,8 @@ export class PublishedTrack {
 
   constructor(options: PublishedTrackOptions = {}) {
     this.priority = options.priority ?? 128;
+    this.subgroups = options.subgroups ?? 'single';
+    this.maxLagMs = options.maxLagMs ?? 5000;
     this.#keepGroups = Math.max(1, options.keepGroups ?? 2);
   }
 
@@ -102,9 +112,16 @@ export class PublishedTrack {
     if (before && id <= before.object) {
       throw new MoqtError('usage', 0, `object ${id} does not come after object ${before.object}`);
     }
+    const subgroup = options.subgroup ?? 0n;
+    const first = kept.objects[0]?.subgroup ?? subgroup;
+    if (this.subgroups === 'single' && subgroup !== first) {
+      throw new MoqtError('usage', 0, `subgroup ${subgroup} in a track that was made for one subgroup per group`);
+    }
+    // Refuses now what could not be sent later.
+    writeProperties(options.properties ?? NO_PROPERTIES);
     const object: MoqObject = {
       group: kept.group,
-      subgroup: options.subgroup ?? 0n,
+      subgroup,
       object: id,
       status: 'normal',
       properties: options.properties ?? NO_PROPERTIES,

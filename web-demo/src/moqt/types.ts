@@ -1,5 +1,7 @@
 /// The words of the public face: names, places, objects, and what a session offers. No code.
 
+import type { PublishedTrack } from './published';
+
 export type Bytes = Uint8Array;
 
 /** Properties by type: even types are numbers, odd ones bytes (draft section "Properties"). */
@@ -142,9 +144,6 @@ export interface Session {
   /** Announces `namespace`; `onSubscribe` says which track serves a name (`undefined`: no such track). */
   publishNamespace(
     namespace: readonly string[],
-    onSubscribe: (name: string) => PublishedTrackLike | undefined,
+    onSubscribe: (name: string) => PublishedTrack | undefined,
   ): Promise<Publication>;
 }
-
-/** What serves subscriptions: a PublishedTrack. */
-export type PublishedTrackLike = import('./published').PublishedTrack;
