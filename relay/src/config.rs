@@ -110,6 +110,9 @@ knobs! {
         public: bool = false,
         /// Whether everybody may read the overlay's redacted view. Off, because it tells who is connected to whom.
         public_overlay: bool = false,
+        /// Other nodes that a page may turn to when this one ends, as https://HOST:PORT/, best first; at most 16 are told of.
+        /// Behind it #sha256=HASH, as in its /certificate.sha256, if browsers are to pin its certificate. Everybody may read them.
+        alternates: Vec<String> = Vec::new(),
         /// Network threads, each with its own socket on the port and its own sessions; 0 means one per core.
         /// One per core gave the best throughput; a session never moves between threads.
         threads: u32 = 0, in 0..=256,

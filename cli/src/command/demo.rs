@@ -116,7 +116,7 @@ fn greet(args: &DemoArgs, plan: &Plan, [first, last]: [Place; 2], console: &Cons
     console.note(format!(
         "watch: moq subscribe {pin}moqt://localhost:{port}/{NAMESPACE} | ffplay -"
     ));
-    console.note(format!("page:  http://localhost:{}/", first.address.port()));
+    console.note(format!("open:  http://localhost:{port}/{NAMESPACE}"));
 }
 
 /// Publisher and subscriber, and what is between them.

@@ -89,7 +89,7 @@ pub(super) fn start_failed(error: StartError, config: &Config) -> Failure {
                 .map(|address| address.to_string())
                 .unwrap_or_default()
         ),
-        StartError::Config(_) => return Failure::new(Exit::Usage, error),
+        StartError::Config(_) | StartError::Alternates(_) => return Failure::new(Exit::Usage, error),
         _ => return Failure::new(Exit::Failure, error).context("the relay does not start"),
     };
     Failure::say(Exit::Failure, advice)
@@ -208,7 +208,7 @@ fn greeting(about: &Greeting) -> Vec<String> {
             lines.push("  (publishing from elsewhere needs --publish-token TOKEN or --public here)".into());
         }
     }
-    lines.push(format!("page http://localhost:{port}/"));
+    lines.push(format!("in a browser here: http://localhost:{port}/live/cam"));
     if let Some(admin) = about.admin {
         lines.push(format!("operator's interface http://{admin}/health"));
     }

@@ -114,6 +114,11 @@ impl Node {
         self.parts.identity.hashes()
     }
 
+    /// The nodes that pages are told of, at first those of the configuration; may be replaced while the node runs.
+    pub fn alternates(&self) -> Arc<crate::web::Alternates> {
+        self.parts.doors.alternates.clone()
+    }
+
     /// Serve until told to stop.
     ///
     /// # Panics

@@ -28,7 +28,7 @@ use crate::{
     admin::{self, AdminError, AdminOptions},
     config::{Config, ConfigError},
     status::Inspect,
-    web::{self, BindError, PublishedHashes, WebState},
+    web::{self, Alternate, AlternateError, Alternates, BindError, PublishedHashes, WebState},
 };
 
 /// Why a node does not start. Nothing stays bound.
@@ -38,6 +38,9 @@ pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A node that pages are to be told of has no address that they could use.
+    #[error("alternates: {0}")]
+    Alternates(#[from] AlternateError),
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
@@ -78,6 +81,7 @@ pub(super) struct Doors {
     pub(super) admin: Option<TcpListener>,
     pub(super) resolver: Arc<Resolver>,
     pub(super) hashes: Arc<PublishedHashes>,
+    pub(super) alternates: Arc<Alternates>,
 }
 
 #[expect(
@@ -86,6 +90,7 @@ pub(super) struct Doors {
 )]
 pub(super) async fn bind(config: Config, wall: WallClock) -> Result<Node, StartError> {
     config.validate()?;
+    let alternates = Arc::new(alternates(&config)?);
     let (web, sockets) = bind_port(&config).await?;
     let address = web.local_addr().unwrap_or(config.listen);
     let admin = match config.admin {
@@ -117,6 +122,7 @@ pub(super) async fn bind(config: Config, wall: WallClock) -> Result<Node, StartE
         admin,
         resolver: resolver.clone(),
         hashes: hashes.clone(),
+        alternates,
     };
     Ok(Node {
         shared,
@@ -132,6 +138,18 @@ pub(super) async fn bind(config: Config, wall: WallClock) -> Result<Node, StartE
             to_do,
         },
     })
+}
+
+/// The nodes that the configuration has pages told of.
+fn alternates(config: &Config) -> Result<Alternates, AlternateError> {
+    let parsed: Result<Vec<_>, _> = config
+        .alternates
+        .iter()
+        .map(|text| Alternate::parse(text))
+        .collect();
+    let alternates = Alternates::default();
+    alternates.replace(parsed?);
+    Ok(alternates)
 }
 
 /// Tries to find a port that is free for both UDP and TCP, where the system may choose it.
@@ -218,6 +236,7 @@ pub(super) fn serve_http(
     let state = WebState {
         tls: Arc::new(tls),
         hashes: doors.hashes,
+        alternates: doors.alternates,
         fingerprint: shared.about.fingerprint,
         overlay: shared
             .config

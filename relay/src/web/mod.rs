@@ -9,13 +9,19 @@
 //! | `/certificate.sha256` | hash of the certificate in use: 64 lower-case hex digits and nothing else |
 //! | `/certificates.sha256` | a line each: the certificate in use, then the next one |
 //! | `/api/v1/overlay` | JSON: nodes and links of the mesh, redacted, if `public_overlay` is set |
-//! | any other | the page |
+//! | `/api/v1/alternates` | JSON: a list of `{url, sha256?}`, nodes that a page may turn to when this one ends |
+//! | `/-/publish`, `/-/overlay`, `/-/embed` | pages for publishers, of the mesh, and of an example of the element |
+//! | `/-/headwater-watch.js` | the element `<headwater-watch>`, for pages of any origin |
+//! | `/-/assets/...` | what the pages are made of; never changes under one name |
+//! | any other, `/` among them | the page: a list of broadcasts, or the one that the path names |
 //!
 //! The first form is what `@moq/net` fetches for an `http://` URL; it decodes the whole body as one number. Both may be
 //! read by pages of any origin: a hash is public, and it is meant to be pinned elsewhere.
 //!
 //! Nothing here tells about sessions, addresses or names of tracks, and nothing can be changed.
 
+mod alternates;
+mod bundle;
 mod page;
 
 use std::future::Future;
@@ -24,13 +30,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::uri::{Authority, Uri};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use headwater_certs::{CertificateHash, Fingerprint};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -41,24 +47,31 @@ use crate::admin::api::answer;
 use crate::admin::{LimitName, Metrics};
 use crate::http;
 use crate::status::Inspect;
+use bundle::Bundle;
+
+pub use alternates::{Alternate, AlternateError, Alternates, MAX_ALTERNATES};
 
 /// First byte of a TLS connection: the record type "handshake".
 const TLS_HANDSHAKE: u8 = 0x16;
 /// Protocols offered in TLS: what is served here.
 pub const ALPN: &[&[u8]] = &[b"http/1.1"];
 
-/// Sent with every answer. The policy lets a page load and connect to this node alone.
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'self'; frame-ancestors 'none'"),
-    ),
+/// A page loads from this node alone, and runs no script that stands in its text. It may connect to other nodes: to those that
+/// take over when this one ends, and to this one under another name (`'self'` of `http://localhost` is not
+/// `https://127.0.0.1`). Certificates are known by their hashes, which the last word is for (W3C WebTransport section 6.12).
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+     media-src 'self' blob:; worker-src 'self'; font-src 'self'; \
+     connect-src 'self' https: 'unsafe-webtransport-hashes'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Sent with every answer.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     (
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     ),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
 /// The port cannot be had.
@@ -134,6 +147,8 @@ pub struct WebState {
     pub tls: Arc<rustls::ServerConfig>,
     /// For `/certificate.sha256`.
     pub hashes: Arc<PublishedHashes>,
+    /// For `/api/v1/alternates`.
+    pub alternates: Arc<Alternates>,
     /// The node's key, shown on the page.
     pub fingerprint: Option<Fingerprint>,
     /// Who is asked for the redacted view of the mesh; nobody unless it is public.
@@ -161,9 +176,18 @@ pub fn serve(
     state: WebState,
     cancel: CancellationToken,
 ) -> impl Future<Output = ()> + Send + 'static {
+    serve_bundle(listener, state, bundle::built, cancel)
+}
+
+fn serve_bundle(
+    listener: TcpListener,
+    state: WebState,
+    bundle: Bundle,
+    cancel: CancellationToken,
+) -> impl Future<Output = ()> + Send + 'static {
     let doors = Doors {
         tls: TlsAcceptor::from(Arc::clone(&state.tls)),
-        pages: pages(&state),
+        pages: pages(&state, bundle),
         redirect: Router::new()
             .fallback(redirect)
             .layer(middleware::map_response(secure)),
@@ -233,33 +257,44 @@ impl Doors {
 
 #[derive(Clone)]
 struct Pages {
+    bundle: Bundle,
     overlay: Option<Arc<dyn Inspect>>,
     hashes: Arc<PublishedHashes>,
+    alternates: Arc<Alternates>,
     fingerprint: Option<String>,
 }
 
-fn pages(state: &WebState) -> Router {
+fn pages(state: &WebState, bundle: Bundle) -> Router {
     let fingerprint = state.fingerprint.map(|fingerprint| fingerprint.to_hex());
     let pages = Pages {
+        bundle,
         overlay: state.overlay.clone(),
         hashes: Arc::clone(&state.hashes),
+        alternates: Arc::clone(&state.alternates),
         fingerprint,
     };
     Router::new()
         .route("/certificate.sha256", get(certificate_hash))
         .route("/certificates.sha256", get(certificate_hashes))
         .route("/api/v1/overlay", get(overlay))
+        .route("/api/v1/alternates", get(alternates))
         .route(
             "/api/{*rest}",
             get(async || (StatusCode::NOT_FOUND, "nothing here\n")),
         )
+        .route("/-/{*path}", get(file))
         .fallback(get(the_page))
         .layer(middleware::map_response(secure))
         .with_state(pages)
 }
 
 async fn secure(mut response: Response) -> Response {
-    response.headers_mut().extend(SECURITY_HEADERS);
+    let headers = response.headers_mut();
+    headers.extend(SECURITY_HEADERS);
+    // What does not say otherwise is true for the moment.
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -285,12 +320,31 @@ async fn overlay(State(pages): State<Pages>) -> Response {
     }
 }
 
-async fn the_page(State(pages): State<Pages>, headers: HeaderMap) -> Html<String> {
-    Html(page::render(
-        host(&headers).as_ref(),
+/// An element on a page of another origin plays from here too.
+async fn alternates(State(pages): State<Pages>) -> Response {
+    (ANY_ORIGIN, Json(pages.alternates.get())).into_response()
+}
+
+async fn file(State(pages): State<Pages>, Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let is_page = !path.contains('.');
+    if is_page && (pages.bundle)(bundle::FRONT).is_none() {
+        return placeholder(&pages, &headers);
+    }
+    bundle::file(pages.bundle, &path)
+}
+
+async fn the_page(State(pages): State<Pages>, headers: HeaderMap) -> Response {
+    bundle::front(pages.bundle).unwrap_or_else(|| placeholder(&pages, &headers))
+}
+
+/// What a binary without pages says, at each place where one would be.
+fn placeholder(pages: &Pages, headers: &HeaderMap) -> Response {
+    let text = page::render(
+        host(headers).as_ref(),
         env!("CARGO_PKG_VERSION"),
         pages.fingerprint.as_deref(),
-    ))
+    );
+    Html(text).into_response()
 }
 
 async fn redirect(headers: HeaderMap, uri: Uri) -> Response {

@@ -6,16 +6,19 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_certs::mesh::{Authority, Rights};
-use headwater_certs::{ClientTrust, Fingerprint, StateDir};
+use headwater_certs::{CertificateHash, ClientTrust, Fingerprint, StateDir};
 use headwater_relay::config::Config;
 use headwater_relay::emulator::{Link, Weather};
 use headwater_relay::node::{Node, Shutdown, StartError};
+use headwater_relay::web::{Alternate, Alternates};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use url::Url;
 
 use super::super::cert::now;
 use super::super::relay;
@@ -44,6 +47,8 @@ pub(super) struct Plan {
 pub(super) struct Place {
     pub(super) address: SocketAddr,
     pub(super) fingerprint: Option<Fingerprint>,
+    /// Of the certificate that it begins with, which outlasts any demo.
+    hash: Option<CertificateHash>,
 }
 
 impl Place {
@@ -51,6 +56,12 @@ impl Place {
     pub(super) fn trust(&self) -> ClientTrust {
         self.fingerprint
             .map_or(ClientTrust::Insecure, |key| ClientTrust::Pin(vec![key]))
+    }
+
+    /// How a page finds it.
+    fn alternate(&self) -> Option<Alternate> {
+        let url = Url::parse(&format!("https://{}/", self.address)).ok()?;
+        Some(Alternate::new(&url, self.hash))
     }
 }
 
@@ -69,6 +80,8 @@ struct Way {
 #[derive(Debug)]
 pub(super) struct Relays {
     places: Vec<Place>,
+    /// What each of them tells pages.
+    alternates: Vec<Arc<Alternates>>,
     ways: Vec<Way>,
     shutdown: Shutdown,
     nodes: JoinSet<()>,
@@ -92,6 +105,7 @@ impl Relays {
         };
         let mut relays = Self {
             places: Vec::new(),
+            alternates: Vec::new(),
             ways: Vec::new(),
             shutdown: Shutdown::default(),
             nodes: JoinSet::new(),
@@ -121,7 +135,18 @@ impl Relays {
             };
             relays.places.push(place);
         }
+        relays.introduce();
         Ok(relays)
+    }
+
+    /// Has each relay tell pages of the others, the nearest first.
+    fn introduce(&self) {
+        for (index, alternates) in self.alternates.iter().enumerate() {
+            let mut others: Vec<_> = self.places.iter().enumerate().collect();
+            others.retain(|(other, _)| *other != index);
+            others.sort_by_key(|(other, _)| other.abs_diff(index));
+            alternates.replace(others.iter().filter_map(|(_, place)| place.alternate()).collect());
+        }
     }
 
     /// Links of the next relay to the two before it; what it is to dial.
@@ -194,8 +219,9 @@ impl Relays {
                         let place = Place {
                             address: node.local_addr(),
                             fingerprint: node.fingerprint(),
+                            hash: node.certificate_hashes().first().copied(),
                         };
-                        if told.send(Ok(place)).is_ok() {
+                        if told.send(Ok((place, node.alternates()))).is_ok() {
                             node.run(shutdown).await;
                         }
                     }
@@ -205,7 +231,11 @@ impl Relays {
                 }
             });
         });
-        bound.await.map_err(failed)
+        let bound = bound.await.map_err(failed)?;
+        Ok(bound.map(|(place, alternates)| {
+            self.alternates.push(alternates);
+            place
+        }))
     }
 
     /// The relay of the publisher.
@@ -289,6 +319,7 @@ mod tests {
         let place = Place {
             address: (Ipv4Addr::LOCALHOST, 0).into(),
             fingerprint: None,
+            hash: None,
         };
         let ends = (1..relays).flat_map(|index| {
             let long = (index > 1).then(|| [index - 2, index]);
@@ -296,6 +327,7 @@ mod tests {
         });
         Relays {
             places: vec![place; relays],
+            alternates: Vec::new(),
             ways: ends
                 .map(|ends| Way {
                     ends,
