@@ -22,10 +22,18 @@ export HARNESS_MOQ := $(TARGET)/debug/moq
 export HARNESS_TEST_CLIENT := $(TEST_CLIENT)
 export HARNESS_PEERS := $(PEERS)/bin
 
-.PHONY: help demo test check interop fuzz sim sim-quick bench-failover bench-join bench-overlay
+# The pages that the relay carries, built before it. Written again only if something of them changed, since the relay follows.
+WEB := web-demo
+WEB_TOOLS := $(WEB)/node_modules/.package-lock.json
+PAGES := $(WEB)/dist/index.html
+WEB_FILES := $(wildcard $(WEB)/*.html $(WEB)/*.ts $(WEB)/*.json) $(shell find $(WEB)/src $(wildcard $(WEB)/public) -type f)
+npm = npm --prefix $(WEB) --silent
+
+.PHONY: help pages demo test check interop fuzz sim sim-quick bench-failover bench-join bench-overlay
 
 help:
 	@echo 'make demo     three relays in a mesh, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
+	@echo 'make pages    the web pages alone, which the others build too where npm is; make demo serves them'
 	@echo 'make test     unit, property, conformance and end to end tests'
 	@echo 'make check    fmt, clippy, docs, licences and bans, the core without tokio'
 	@echo 'make interop  independent implementations against ours, as a table'
@@ -36,16 +44,18 @@ help:
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 
 # The dev profile: a test clip needs no optimised build, and the wait for the first picture is the compiler.
-demo: cc
+demo: cc pages
 	cargo run --locked --package headwater-cli --bin moq -- demo $(MOQ_DEMO)
 
-# Documentation examples first: the last line is the runner's.
-test: cc ffmpeg $(TEST_CLIENT)
+# Documentation examples and pages first: the last line is the runner's. A page that fails does not keep it from running.
+test: cc ffmpeg pages $(TEST_CLIENT)
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --doc --quiet
-	$(RUNNER) --locked --workspace
+	@web=0; if .ci/node 2>/dev/null; then .ci/apt chromium=chromium && $(npm) run test:unit && $(npm) run test:browser || web=1; fi; \
+	$(RUNNER) --locked --workspace && exit $$web
 
-check: cc $(DENY)
+check: cc pages $(DENY)
+	@if .ci/node 2>/dev/null; then $(npm) run check; fi
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --package headwater-pubsub --package headwater-relay --no-default-features --no-deps
@@ -55,7 +65,7 @@ check: cc $(DENY)
 	@if $(DENY) --locked fetch db >$(TARGET)/advisories.log 2>&1; then $(DENY) --locked check advisories; \
 	else echo 'advisories: not checked, their database cannot be reached'; fi
 
-interop: cc ffmpeg $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub $(PEERS)/bin/moq
+interop: cc ffmpeg pages $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub $(PEERS)/bin/moq
 	cargo build --locked --workspace --bins
 	tests/interop/run
 
@@ -81,6 +91,18 @@ fuzz: cc $(FUZZ)
 		RUSTC_BOOTSTRAP=1 $(FUZZ) run --fuzz-dir tests/fuzz --target-dir $(TARGET)/fuzz --sanitizer none $$target \
 			-- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 || exit 1; \
 	done
+
+# A lockfile made where a registry lacks packages of other systems is refused by npm ci; install takes the same versions, and
+# leaves the lockfile as it is.
+$(WEB_TOOLS): $(WEB)/package.json $(WEB)/package-lock.json
+	$(npm) install --no-save --no-audit --no-fund
+	@touch $@
+
+$(PAGES): $(WEB_TOOLS) $(WEB_FILES)
+	$(npm) run build
+
+pages:
+	@if .ci/node; then $(MAKE) --no-print-directory $(PAGES); fi
 
 .PHONY: cc ffmpeg
 cc:
