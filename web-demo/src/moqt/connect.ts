@@ -1,8 +1,8 @@
 /// From an address to a session: which addresses to try, with which certificates, and what to say when none answers.
 
-import { ConnectError } from './errors';
-import { MoqtSession, setupError } from './session/session';
-import { ignore, type Transport } from './session/transport';
+import { ConnectError, SessionCode } from './errors';
+import { MoqtSession } from './session/session';
+import { cut, ignore, type Transport } from './session/transport';
 import type { ConnectOptions, Session } from './types';
 
 /** The name of draft-18 in the sub-protocol negotiation. */
@@ -136,4 +136,15 @@ function toConnectError(error: unknown, url: string): ConnectError {
 function better(before: ConnectError | undefined, now: ConnectError): ConnectError {
   const plain = now.kind === 'refused' && before !== undefined;
   return plain ? before : now;
+}
+
+/** The error of `connect` for a session that ended before it began. */
+function setupError(error: unknown): ConnectError {
+  const reason = cut(error);
+  if (reason.code === SessionCode.unauthorized || reason.code === SessionCode.expiredToken) {
+    return new ConnectError('unauthorized', 'The relay does not let this page in without a valid token.', {
+      cause: error,
+    });
+  }
+  return new ConnectError('protocol', `The relay ended the session at once: ${reason.message}.`, { cause: error });
 }

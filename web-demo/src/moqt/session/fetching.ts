@@ -101,6 +101,7 @@ export class Fetching implements ObjectReader {
       await this.#exchange.answer('FETCH_OK');
     } catch (error) {
       this.#fail(cut(error));
+      this.#onOver();
       throw error;
     }
     this.#drain().catch(ignore);
@@ -112,6 +113,7 @@ export class Fetching implements ObjectReader {
       for (;;) if (!(await this.#exchange.next())) return;
     } catch (error) {
       this.#fail(cut(error));
+      if (!this.#here) this.#onOver();
     }
   }
 }

@@ -1,6 +1,6 @@
 /// A session: the control streams, requests both ways, and who gets which stream (draft section "Session").
 
-import { ConnectError, MoqtError, RequestCode, SessionCode, StreamCode } from '../errors';
+import { MoqtError, RequestCode, SessionCode, StreamCode } from '../errors';
 import type { PublishedTrack } from '../published';
 import type {
   FetchOptions,
@@ -24,6 +24,7 @@ import { Exchange } from './exchange';
 import { Fetching } from './fetching';
 import { Incoming } from './incoming';
 import { NamespaceWatch } from './namespaces';
+import { Past } from './past';
 import { Announced, Publishing } from './publishing';
 import { RoundTrips } from './rtt';
 import { LiveSubscription } from './subscription';
@@ -42,7 +43,7 @@ const IMPLEMENTATION = 'headwater-web';
 const MAX_BYTES = 8 * 1024 * 1024;
 /** How long a group of a joined track is waited for when a later one is there. */
 const PATIENCE_MS = 500;
-/** Requests of the peer that are answered at the same time; more end the session. */
+/** Requests of the peer that are answered at the same time; more are turned away. */
 const MAX_REQUESTS = 1024;
 
 export class MoqtSession implements Session {
@@ -89,7 +90,7 @@ export class MoqtSession implements Session {
     this.#rtt = new RoundTrips(() => this.#ping());
     transport.closed.then(
       (info) => this.#over(info, true),
-      (error) => this.#over({ closeCode: SessionCode.internalError, reason: cut(error).message }, true),
+      (error) => this.#over({ closeCode: SessionCode.internalError, reason: wordsOf(error) }, true),
     );
     this.#sendSetup(options.token).catch((error) => this.#fail(cut(error)));
     this.#acceptData().catch(ignore);
@@ -211,6 +212,8 @@ export class MoqtSession implements Session {
     options.signal?.addEventListener('abort', abort, { once: true });
     try {
       const answer = await exchange.answer('SUBSCRIBE_OK');
+      // Where nothing was published there is no past.
+      if (!answer.parameters.largestObject) past?.then((fetching) => fetching.cancel(), ignore);
       const retry = () => (range ? this.#fetch(range, priorityOf(options)) : undefined);
       const subscription: LiveSubscription = new LiveSubscription(
         exchange,
@@ -399,35 +402,8 @@ export class MoqtSession implements Session {
   }
 }
 
-/** The joining fetch of a subscription, which begins when it is first read. */
-class Past implements ObjectReader {
-  #fetching: Promise<Fetching>;
-  #retry: (() => Promise<Fetching> | undefined) | undefined;
-  #cancelled = false;
-
-  constructor(fetching: Promise<Fetching>, retry: () => Promise<Fetching> | undefined) {
-    this.#fetching = fetching;
-    this.#retry = retry;
-  }
-
-  async next() {
-    try {
-      return await (await this.#fetching).next();
-    } catch (error) {
-      // A peer that does not hold joining fetches has seen this one before its SUBSCRIBE.
-      const early = cut(error).kind === 'refused' && cut(error).code === RequestCode.invalidJoiningRequestId;
-      const again = early && !this.#cancelled ? this.#retry?.() : undefined;
-      this.#retry = undefined;
-      if (!again) throw error;
-      this.#fetching = again;
-      return (await again).next();
-    }
-  }
-
-  cancel(): void {
-    this.#cancelled = true;
-    this.#fetching.then((fetching) => fetching.cancel(), ignore);
-  }
+function wordsOf(error: unknown): string {
+  return error instanceof Error && error.message !== '' ? error.message : 'the connection was lost';
 }
 
 function joining(subscription: bigint, groups: bigint): FetchRange {
@@ -440,15 +416,4 @@ function priority(value: number | undefined): Parameters {
 
 function priorityOf(options: SubscribeOptions): FetchOptions {
   return options.priority === undefined ? {} : { priority: options.priority };
-}
-
-/** The error of `connect` for a session that ended before it began. */
-export function setupError(error: unknown): ConnectError {
-  const reason = cut(error);
-  if (reason.code === SessionCode.unauthorized || reason.code === SessionCode.expiredToken) {
-    return new ConnectError('unauthorized', 'The relay does not let this page in without a valid token.', {
-      cause: error,
-    });
-  }
-  return new ConnectError('protocol', `The relay ended the session at once: ${reason.message}.`, { cause: error });
 }
