@@ -1,4 +1,4 @@
-/// A relay, publishers and subscribers of the `moq` binary (HARNESS_MOQ), and a Chromium with the library in a page.
+/// A relay on one address family only, publishers and subscribers with stdin and stdout, and a page with the library alone.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,18 +7,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { build } from 'vite';
-
-const CHROMIUM_FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--autoplay-policy=no-user-gesture-required',
-];
 
 /** The `moq` binary under test. */
 export function moqBinary(): string {
@@ -127,11 +117,6 @@ export function freePort(): Promise<number> {
   });
 }
 
-export function startBrowser(flags: readonly string[] = []): Promise<Browser> {
-  const executablePath = process.env['HARNESS_CHROMIUM'] ?? '/usr/bin/chromium';
-  return chromium.launch({ executablePath, headless: true, args: [...CHROMIUM_FLAGS, ...flags] });
-}
-
 /** The library as one script that sets `globalThis.moqt`. */
 async function library(): Promise<string> {
   const output = await build({
@@ -148,6 +133,9 @@ async function library(): Promise<string> {
   return first.output[0].code;
 }
 
+/** A worker that runs what it is sent, and answers with what that gives. */
+const WORKER = 'onmessage = async ({ data }) => postMessage(await (0, eval)(data));';
+
 export interface LibraryPage {
   readonly page: Page;
   stop(): Promise<void>;
@@ -160,9 +148,10 @@ export interface LibraryPage {
 export async function libraryPage(browser: Browser): Promise<LibraryPage> {
   const script = `${await library()};globalThis.moqt = moqt;`;
   const server = createHttpServer((request, response) => {
-    const isScript = request.url === '/moqt.js';
+    const isScript = request.url?.endsWith('.js');
     response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html');
-    response.end(isScript ? script : '<script src="/moqt.js"></script>');
+    if (request.url === '/worker.js') response.end(`${script}${WORKER}`);
+    else response.end(isScript ? script : '<script src="/moqt.js"></script>');
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

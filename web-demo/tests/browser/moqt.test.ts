@@ -1,7 +1,8 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type * as Library from '../../src/moqt';
-import { type LibraryPage, libraryPage, Moq, type Relay, startBrowser, startRelay } from './harness';
+import { type LibraryPage, libraryPage, Moq, type Relay, startRelay } from './harness';
+import { launch } from './support/browser';
 
 declare const moqt: typeof Library;
 
@@ -11,7 +12,7 @@ let library: LibraryPage;
 let page: Page;
 
 beforeAll(async () => {
-  [relay, browser] = await Promise.all([startRelay(), startBrowser()]);
+  [relay, browser] = await Promise.all([startRelay(), launch()]);
   library = await libraryPage(browser);
   page = library.page;
 }, 60_000);
@@ -169,6 +170,41 @@ test('a page sees namespaces come and go, and two pages exchange objects', async
     done: 2,
     refused: ['refused', 0x10],
   });
+}, 60_000);
+
+test('the library works in a worker, many megabytes and all', async () => {
+  const script = `(async () => {
+    const value = Uint8Array.from('${relay.hash}'.match(/../g), (pair) => parseInt(pair, 16));
+    const open = () => moqt.connect('https://localhost:${relay.port}/', { certificateHashes: [value] });
+    const [one, two] = await Promise.all([open(), open()]);
+    const track = new moqt.PublishedTrack();
+    await one.publishNamespace(['from', 'worker'], () => track);
+    const subscription = await two.subscribe({ namespace: ['from', 'worker'], name: 'x' }, { rendezvousMs: 5000 });
+    let objects = 0;
+    let sum = 0;
+    for (let group = 0n; group < 20n; group++) {
+      const writer = track.beginGroup(group);
+      for (let index = 0; index < 10; index++) writer.write(new Uint8Array(100_000).fill(index));
+      writer.end();
+      for (let index = 0; index < 10; index++) {
+        const object = await subscription.next();
+        objects += object.status === 'normal' ? 1 : 0;
+        sum += object.payload[99_999];
+      }
+    }
+    return { objects, sum, bytes: subscription.bytes, skipped: subscription.groupsSkipped, document: typeof document };
+  })()`;
+  const answer = await page.evaluate(
+    (script) =>
+      new Promise((resolve, reject) => {
+        const worker = new Worker('/worker.js');
+        worker.onmessage = ({ data }) => resolve(data);
+        worker.onerror = ({ message }) => reject(new Error(message));
+        worker.postMessage(script);
+      }),
+    script,
+  );
+  expect(answer).toEqual({ objects: 200, sum: 900, bytes: 20_000_000, skipped: 0, document: 'undefined' });
 }, 60_000);
 
 test('connecting fails in clear words', async () => {
