@@ -94,7 +94,7 @@ class View {
     screen.append(this.#numbers.panel);
     this.#frame = element('div', { class: 'frame', tabindex: '-1' }, screen, this.#controls.bar, this.#notes);
     this.#frame.addEventListener('keydown', (event) => this.#key(event));
-    const root = host.attachShadow({ mode: 'open' });
+    const root = host.attachShadow({ mode: 'open', delegatesFocus: true });
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(css);
     root.adoptedStyleSheets = [sheet];

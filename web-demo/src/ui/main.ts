@@ -49,4 +49,6 @@ if (page !== null) {
   defineElement(new URL(workletUrl, location.href).href);
   const name = namespaceOf(location.pathname);
   page.replaceChildren(...(name === '' ? frontPage() : watchPage(name)));
+  // The player's keys work at once.
+  page.querySelector<HTMLElement>(ELEMENT)?.focus();
 }

@@ -40,6 +40,7 @@ export class JitterBuffer {
   #bytes = 0;
   #count = 0;
   #end: number | undefined;
+  #endGroup = -1n;
   /// Samples dropped because they came late, after a gap, or too many; groups dropped with samples in them.
   dropped = 0;
   groupsSkipped = 0;
@@ -59,7 +60,7 @@ export class JitterBuffer {
     return this.#count;
   }
 
-  /// The end of the latest sample that arrived.
+  /// The end of the newest group as far as it has arrived.
   get end(): number | undefined {
     return this.#end;
   }
@@ -84,7 +85,7 @@ export class JitterBuffer {
       group.samples.push(sample);
       this.#bytes += sample.data.length;
       this.#count += 1;
-      this.#end = Math.max(this.#end ?? Number.NEGATIVE_INFINITY, sample.time + sample.duration);
+      this.#extend(group.id, sample.time + sample.duration);
     }
     this.#bound();
   }
@@ -167,6 +168,16 @@ export class JitterBuffer {
     const group = { id, samples: [], next: 0n, layered: false, broken: false, ended: false };
     this.#groups.splice(at, 0, group);
     return group;
+  }
+
+  /// The newest group counts: a publisher that starts over goes back in time.
+  #extend(group: bigint, end: number): void {
+    if (group > this.#endGroup) {
+      this.#endGroup = group;
+      this.#end = end;
+    } else if (group === this.#endGroup) {
+      this.#end = Math.max(this.#end ?? end, end);
+    }
   }
 
   /// An empty group is left when it ended, or when the next one follows on, or when it is time for the next one.

@@ -40,7 +40,8 @@ export class MediaClock {
   #edges = new Map<string, Edge>();
   #anchor: { media: number; now: number } | undefined;
   #rate = 1;
-  #started = 0;
+  /// Since when media arrives by the present way.
+  #started: number | undefined;
   #state: ClockState = 'waiting';
   #lastStall = Number.NEGATIVE_INFINITY;
   /// How often the clock stood still for want of media, and how often it jumped.
@@ -125,6 +126,7 @@ export class MediaClock {
       this.#set(now, wanted);
       return;
     }
+    this.#started ??= now;
     const error = wanted - position;
     const settling = now - this.#started < SETTLING;
     const far = error > (settling ? TOLERANCE : JUMP) || error < (settling ? -TOLERANCE : -RESTART);
@@ -153,14 +155,7 @@ export class MediaClock {
   /// The same broadcast by another way, or started over: arrivals so far say nothing of those to come.
   reroute(): void {
     this.#edges.clear();
-  }
-
-  /// Forgets everything: another broadcast, or the same one started over.
-  reset(): void {
-    this.#edges.clear();
-    this.#anchor = undefined;
-    this.#state = 'waiting';
-    this.#rate = 1;
+    this.#started = undefined;
   }
 
   #stall(now: number, available: number): void {

@@ -4,7 +4,7 @@
 /// groups left out between them. A fragment needs three boxes only: `tfhd`, `tfdt` and `trun`
 /// (ISO/IEC 14496-12, "Movie fragments").
 
-import { createFile, DataStream, Endianness, MP4BoxBuffer } from 'mp4box';
+import { createFile, DataStream, Endianness, Log, MP4BoxBuffer } from 'mp4box';
 import { DemuxError, type MediaSample } from './sample';
 
 export interface TrackHeader {
@@ -21,6 +21,9 @@ export interface TrackHeader {
   readonly defaultSize: number;
   readonly defaultFlags: number;
 }
+
+// What mp4box has to say of a bad header is said on the page, in our words.
+Log.error = () => {};
 
 /// Most samples of one object; more is no honest fragment.
 const MAX_SAMPLES = 4096;

@@ -1,6 +1,5 @@
 /// What a relay tells over HTTP: its certificate's hash, and other relays to turn to.
 
-import type { Session } from '../../moqt';
 import { alternatesOf, type Endpoint, type Endpoints } from '../core/endpoints';
 
 /// Answers are short; more is not read.
@@ -12,22 +11,24 @@ export async function certificateHashes(endpoint: Endpoint): Promise<Uint8Array[
   if (endpoint.hashes.length > 0) {
     return endpoint.hashes.map(fromHex);
   }
-  const own = endpoint.url === `${location.origin.replace(/^http:/, 'https:')}/`;
-  const base = own ? location.origin : new URL(endpoint.url).origin;
-  const text = await get(`${base}/certificates.sha256`).catch(() => '');
+  const text = await get(`${pagesOf(endpoint)}/certificates.sha256`).catch(() => '');
   const hashes = text.split(/\s+/).filter((word) => /^[0-9a-f]{64}$/i.test(word));
   return hashes.slice(0, 16).map(fromHex);
 }
 
 /// Asks a relay for others, so that they are known when it dies.
-export function turnTo(session: Session, endpoints: Endpoints): void {
-  const own = session.url.replace(/\/$/, '') === location.origin.replace(/^http:/, 'https:');
-  const base = own ? location.origin : new URL(session.url).origin;
-  get(`${base}/api/v1/alternates`)
+export function learnAlternates(endpoint: Endpoint, endpoints: Endpoints): void {
+  get(`${pagesOf(endpoint)}/api/v1/alternates`)
     .then((text) => endpoints.add(alternatesOf(JSON.parse(text))))
     .catch(() => {
       // A relay without others, or one that does not answer over HTTP: what is known stays.
     });
+}
+
+/// The page's own relay may serve pages without TLS; others are asked over https.
+function pagesOf(endpoint: Endpoint): string {
+  const own = endpoint.url === `${location.origin.replace(/^http:/, 'https:')}/`;
+  return own ? location.origin : new URL(endpoint.url).origin;
 }
 
 async function get(url: string): Promise<string> {

@@ -19,6 +19,8 @@ export class VideoOutput {
   #frames: VideoFrame[] = [];
   #errors = 0;
   #drawn = 0;
+  /// A picture was drawn at its time; those dropped before were late from the start.
+  #onTime = false;
   #hidden = false;
   #closed = false;
   #position: number | undefined;
@@ -88,6 +90,7 @@ export class VideoOutput {
   /// Draws the picture that is due at `position`; the very first one at once.
   draw(position: number): void {
     let due = -1;
+    this.#onTime ||= this.#drawn > 1;
     for (const [index, frame] of this.#frames.entries()) {
       if (frame.timestamp <= position) {
         due = index;
@@ -128,7 +131,7 @@ export class VideoOutput {
 
   #dropFrames(count: number): void {
     for (const frame of this.#frames.splice(0, count)) {
-      this.dropped += this.#drawn > 0 ? 1 : 0;
+      this.dropped += this.#onTime ? 1 : 0;
       frame.close();
     }
   }

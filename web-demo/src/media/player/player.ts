@@ -3,8 +3,8 @@
 
 import { ConnectError, connect, type Session } from '../../moqt';
 import { isForbidden, isMissing } from '../catalog/open';
-import type { Endpoints } from '../core/endpoints';
-import { certificateHashes, turnTo } from '../io/relay';
+import type { Endpoint, Endpoints } from '../core/endpoints';
+import { certificateHashes, learnAlternates } from '../io/relay';
 import { playRound } from './round';
 import { pageNow, Stage } from './stage';
 import type { PlayerEvents, PlayerState, PlayerStats } from './status';
@@ -134,10 +134,11 @@ export class Player {
       const again = this.#firstFrame === undefined ? 'Connecting' : 'The connection was lost; connecting again';
       this.#tell('connecting', `${again} …`);
       try {
-        const session = await this.#connect();
+        const endpoint = this.#endpoint();
+        const session = await this.#connect(endpoint);
         endpoints.connected();
         this.#session = session;
-        turnTo(session, endpoints);
+        learnAlternates(endpoint, endpoints);
         await this.#watch(session);
         session.close();
       } catch (error) {
@@ -153,12 +154,16 @@ export class Player {
     }
   }
 
-  async #connect(): Promise<Session> {
-    const { endpoints, token } = this.#options;
-    const endpoint = endpoints.current;
-    if (endpoint === undefined) {
+  #endpoint(): Endpoint {
+    const { current } = this.#options.endpoints;
+    if (current === undefined) {
       throw new ConnectError('refused', 'There is no relay to connect to.');
     }
+    return current;
+  }
+
+  async #connect(endpoint: Endpoint): Promise<Session> {
+    const { token } = this.#options;
     const hashes = await certificateHashes(endpoint);
     return connect(endpoint.url, {
       certificateHashes: hashes,
@@ -184,6 +189,9 @@ export class Player {
     while (open && !this.#stop.signal.aborted) {
       try {
         await this.#round(session, over);
+        if (open) {
+          this.#tell('waiting', 'Nothing comes from the broadcast at present; waiting for it …');
+        }
         // What ended may be back at once, or stay away: the next round tells.
         await Promise.race([over, pause(100, this.#stop.signal)]);
       } catch (error) {

@@ -12,6 +12,10 @@ import type { Configured } from './config';
 import type { Source } from './source';
 import type { PlayerStats } from './status';
 
+/// Time that goes back by more than this: the broadcast has started over.
+const RESTART = 1_000_000;
+/// Offsets that differ by more than this are not averaged: something jumped between them.
+const STEP = 100_000;
 /// A track that is so far behind the others is not waited for.
 const ABSENT = 3_000_000;
 
@@ -42,6 +46,8 @@ export class Stage {
   #hidden = false;
   #blocked = false;
   #offset: number | undefined;
+  /// The latest decode time of each track.
+  readonly #last = new WeakMap<Source, number>();
   readonly #bits = new Meter();
   readonly #frames = new Meter();
   #past = { drawn: 0, dropped: 0, skipped: 0, malformed: 0 };
@@ -64,6 +70,11 @@ export class Stage {
   arrived(source: Source, decodeTime: number, bytes: number): void {
     const now = pageNow();
     this.#bits.add(now, bytes * 8);
+    const last = this.#last.get(source) ?? decodeTime;
+    this.#last.set(source, decodeTime);
+    if (decodeTime < last - RESTART) {
+      this.clock.reroute();
+    }
     if (source !== this.#next?.source) {
       this.clock.observe(source.track.kind, decodeTime, now);
     }
@@ -233,12 +244,15 @@ export class Stage {
     const now = pageNow();
     this.#frames.add(now, 1);
     if (first) {
+      // It is shown at once, whatever the clock says.
       this.events.firstFrame();
+      return;
     }
     const heard = this.#audio?.output.heard;
     if (heard !== undefined && heard.filled > 0 && this.clock.state === 'running') {
       const offset = time - (heard.media + (now - heard.now) * this.clock.rate);
-      this.#offset = this.#offset === undefined ? offset : this.#offset + (offset - this.#offset) * 0.1;
+      const before = this.#offset ?? offset;
+      this.#offset = Math.abs(offset - before) > STEP ? offset : before + (offset - before) * 0.1;
     } else {
       this.#offset = undefined;
     }
