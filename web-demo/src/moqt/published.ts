@@ -31,6 +31,8 @@ export interface KeptGroup {
 
 /** Called as the track grows; must not throw. */
 export interface TrackListener {
+  /** Bytes given to it that the network has not taken. */
+  readonly pending: number;
   object(group: KeptGroup, object: MoqObject): void;
   groupEnd(group: KeptGroup): void;
   /** The track is over: nothing comes after it. */
@@ -57,6 +59,11 @@ export class PublishedTrack {
   /** Live subscriptions of all sessions. */
   get subscribers(): number {
     return this.#listeners.size;
+  }
+
+  /** What the slowest subscriber has not taken, in bytes: a publisher that can should send less. */
+  get backlogBytes(): number {
+    return Math.max(0, ...[...this.#listeners].map(({ pending }) => pending));
   }
 
   /** The largest place written so far. */

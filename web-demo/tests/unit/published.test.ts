@@ -7,11 +7,13 @@ test('a track keeps its last groups and tells listeners of each object', () => {
   const track = new PublishedTrack({ keepGroups: 2 });
   const heard: string[] = [];
   const stop = track.listen({
+    pending: 7,
     object: (group, object) => heard.push(`${group.group}/${object.object}`),
     groupEnd: (group) => heard.push(`end ${group.group}`),
     trackEnd: () => heard.push('over'),
   });
   expect(track.subscribers).toBe(1);
+  expect(track.backlogBytes).toBe(7);
   for (const group of [4n, 7n, 8n]) {
     const writer = track.beginGroup(group);
     writer.write(bytes('a'));

@@ -49,6 +49,8 @@ export interface BroadcastPlan {
   /** The renditions, best first. */
   readonly video: readonly VideoPlan[];
   readonly audio: AudioPlan | undefined;
+  /** Frames may come in temporal layers, each a subgroup. */
+  readonly temporalLayers: boolean;
 }
 
 /** A frame as an encoder gives it. */
@@ -82,6 +84,7 @@ interface Lane {
 interface VideoLane extends Lane {
   readonly plan: VideoPlan;
   config: VideoConfig | undefined;
+  last: number | undefined;
 }
 
 interface AudioLane extends Lane {
@@ -112,12 +115,13 @@ export class Broadcast {
     this.#packaging = plan.packaging;
     this.#groups = groups;
     this.#video = plan.video.map((video, index) => ({
-      ...lane(`video${index}`, VIDEO_PRIORITY + index),
+      ...lane(`video${index}`, VIDEO_PRIORITY + index, plan.temporalLayers ? 'many' : 'single'),
       plan: video,
       config: undefined,
+      last: undefined,
     }));
     this.#audio = plan.audio && {
-      ...lane('audio0', AUDIO_PRIORITY),
+      ...lane('audio0', AUDIO_PRIORITY, 'single'),
       plan: plan.audio,
       ticks: new AudioTicks(AUDIO_TIMESCALE),
       filling: [],
@@ -135,6 +139,11 @@ export class Broadcast {
   /** All tracks with media, by name. */
   media(): { readonly name: string; readonly track: PublishedTrack }[] {
     return this.#lanes();
+  }
+
+  /** Bytes of all media that have not left. */
+  get backlogBytes(): number {
+    return this.#lanes().reduce((sum, { track }) => sum + track.backlogBytes, 0);
   }
 
   /** Takes a frame of rendition `index`; `config` comes with the first frame and wherever it changes. */
@@ -155,7 +164,7 @@ export class Broadcast {
       const properties = loc(frame.timestamp, frame.keyframe ? lane.config?.description : undefined);
       this.#write(lane, data, { ...options, properties });
     } else {
-      const duration = Math.round(VIDEO_TIMESCALE / lane.plan.framerate);
+      const duration = lasts(lane, frame.timestamp);
       const sample = { data, duration, keyframe: frame.keyframe };
       lane.sequence += 1;
       this.#write(lane, fragment(lane.sequence, frame.timestamp, [sample]), options);
@@ -300,9 +309,17 @@ export class Broadcast {
   }
 }
 
-function lane(name: string, priority: number): Lane {
-  const track = new PublishedTrack({ priority, keepGroups: 3 });
+function lane(name: string, priority: number, subgroups: 'single' | 'many'): Lane {
+  const track = new PublishedTrack({ priority, keepGroups: 3, subgroups });
   return { name, track, group: undefined, writer: undefined, entry: undefined, givenUp: false, sequence: 0 };
+}
+
+/** How long a frame will be shown is known with the next one; as long as the one before is the best guess. */
+function lasts(lane: VideoLane, timestamp: number): number {
+  const nominal = VIDEO_TIMESCALE / lane.plan.framerate;
+  const before = lane.last === undefined ? nominal : timestamp - lane.last;
+  lane.last = timestamp;
+  return Math.round(Math.min(Math.max(before, nominal / 2), nominal * 4));
 }
 
 function loc(timestamp: number, config: Bytes | undefined): Properties {

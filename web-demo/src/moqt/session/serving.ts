@@ -58,6 +58,10 @@ export class Serving implements TrackListener {
     this.#stopListening = track.listen(this);
   }
 
+  get pending(): number {
+    return [...this.#ending, ...this.#sending.values()].reduce((sum, { stream }) => sum + stream.pending, 0);
+  }
+
   get forward(): boolean {
     return this.#forward;
   }

@@ -18,7 +18,10 @@ class Stage {
 
   constructor(plan: Partial<BroadcastPlan>) {
     const video = [{ bitrate: 700_000, framerate: 30 }];
-    this.broadcast = new Broadcast({ packaging: 'cmaf', video, audio: { bitrate: 96_000 }, ...plan }, this.groups);
+    this.broadcast = new Broadcast(
+      { packaging: 'cmaf', video, audio: { bitrate: 96_000 }, temporalLayers: false, ...plan },
+      this.groups,
+    );
     for (const name of ['catalog', 'catalog.json', 'video0', 'video1', 'audio0']) {
       const objects: MoqObject[] = [];
       this.#seen.set(name, objects);
@@ -26,6 +29,7 @@ class Stage {
         object: (_group, object) => objects.push(object),
         groupEnd: () => undefined,
         trackEnd: () => undefined,
+        pending: 0,
       });
     }
   }
@@ -123,7 +127,7 @@ describe('a broadcast', () => {
   });
 
   test('LOC objects carry time and scale, the catalog no header', () => {
-    const stage = new Stage({ packaging: 'loc' });
+    const stage = new Stage({ packaging: 'loc', temporalLayers: true });
     stage.video(0);
     stage.audio(0, true);
     stage.video(40, 0, 1);
