@@ -1,0 +1,127 @@
+/// The publish page in a real browser, through a real relay, into an MP4 that ffmpeg reads.
+
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { moqBinary, openPage, Process, type Relay, run, scratch, startBrowser, startRelay } from './stage';
+
+let relay: Relay;
+let browser: Browser;
+
+beforeAll(async () => {
+  [relay, browser] = await Promise.all([startRelay(), startBrowser()]);
+}, 60_000);
+
+afterAll(async () => {
+  await browser?.close();
+  await relay?.process.end();
+});
+
+interface Probe {
+  readonly streams: {
+    readonly codec_name: string;
+    readonly codec_type: string;
+    readonly width?: number;
+    readonly height?: number;
+    readonly nb_read_frames: string;
+  }[];
+}
+
+/** A recording while it grows: `moq subscribe -o`. */
+function record(name: string, ...flags: string[]): { file: string; process: Process } {
+  const file = join(scratch(), 'out.mp4');
+  const url = `moqt://localhost:${relay.port}/${name}`;
+  const args = ['subscribe', '--state-dir', relay.stateDir, '-o', file, ...flags, url];
+  return { file, process: new Process(moqBinary(), args) };
+}
+
+/** What the recording holds; ffmpeg must decode all of it without a word. */
+async function inspect(file: string): Promise<Probe> {
+  const decoded = await run('ffmpeg', ['-v', 'warning', '-xerror', '-i', file, '-fps_mode', 'vfr', '-f', 'null', '-']);
+  expect(decoded.stderr).toBe('');
+  const { stdout } = await run('ffprobe', ['-v', 'error', '-count_frames', '-show_streams', '-of', 'json', file]);
+  return JSON.parse(stdout) as Probe;
+}
+
+async function goLive(query: string): Promise<{ page: Page; errors: string[] }> {
+  const opened = await openPage(browser, relay, `/-/publish?${query}`);
+  const { page } = opened;
+  // A camera's first picture tells that the browser has handed it out. (The policy forbids waitForFunction.)
+  await page.evaluate(async () => {
+    const source = document.querySelector<HTMLInputElement>('input[name=source]:checked')?.value;
+    const preview = document.querySelector('video');
+    if (source !== 'camera' || !preview || preview.videoWidth > 0) return;
+    await new Promise((resolve) => preview.addEventListener('loadeddata', resolve, { once: true }));
+  });
+  await page.getByRole('button', { name: 'Go live' }).click();
+  await page.getByText(/^Live at /).waitFor();
+  return opened;
+}
+
+/** Waits until the page has encoded `count` more frames than now. */
+async function framesMore(page: Page, count: number): Promise<number> {
+  await page.locator('#stat-frames').waitFor();
+  return page.evaluate(async (count) => {
+    const node = document.getElementById('stat-frames');
+    const now = () => Number(node?.textContent ?? 0);
+    const shown = now();
+    // What is shown is old by up to a second; the next number is not.
+    let from: number | undefined;
+    while (from === undefined || now() < from + count) {
+      await new Promise<void>((resolve) => {
+        const observer = new MutationObserver(() => {
+          observer.disconnect();
+          resolve();
+        });
+        if (node) observer.observe(node, { childList: true, characterData: true, subtree: true });
+      });
+      if (now() > shown) from ??= now();
+    }
+    return now();
+  }, count);
+}
+
+describe('the publish page', () => {
+  test.each(['h264', 'vp9', 'av1'])(
+    'sends the test pattern in %s, and moq subscribe writes all of it',
+    async (codec) => {
+      const { page, errors } = await goLive(`source=pattern&height=360&codec=${codec}&name=live/pattern-${codec}`);
+      const recording = record(`live/pattern-${codec}`);
+      await recording.process.hears(/audio audio0/);
+      await framesMore(page, 90);
+      await page.getByRole('button', { name: 'Stop' }).click();
+      await page.getByText('Not live any more.').waitFor();
+      await recording.process.end();
+      const { streams } = await inspect(recording.file);
+      const [video, audio] = ['video', 'audio'].map((kind) => streams.find((stream) => stream.codec_type === kind));
+      expect(video).toMatchObject({ codec_name: codec, width: 640, height: 360 });
+      expect(audio?.codec_name).toBe('opus');
+      expect(Number(video?.nb_read_frames)).toBeGreaterThanOrEqual(90);
+      expect(Number(audio?.nb_read_frames)).toBeGreaterThan(50);
+      expect(errors).toEqual([]);
+      await page.close();
+    },
+    60_000,
+  );
+
+  test('sends camera and microphone, with a smaller picture beside', async () => {
+    const { page, errors } = await goLive('source=camera&height=360&name=live/camera');
+    const best = record('live/camera');
+    const small = record('live/camera', '--video', 'video1');
+    await Promise.all([best.process.hears(/audio audio0/), small.process.hears(/audio audio0/)]);
+    await framesMore(page, 60);
+    await page
+      .getByText(/of 3 tracks|subscriptions/i)
+      .first()
+      .waitFor();
+    await page.screenshot({ path: join(scratch(), 'publish.png') });
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await Promise.all([best.process.end(), small.process.end()]);
+    const [large, half] = await Promise.all([inspect(best.file), inspect(small.file)]);
+    const picture = (probe: Probe) => probe.streams.find((stream) => stream.codec_type === 'video');
+    expect(picture(half)?.height).toBe((picture(large)?.height ?? 0) / 2);
+    expect(Number(picture(large)?.nb_read_frames)).toBeGreaterThan(20);
+    expect(errors).toEqual([]);
+    await page.close();
+  }, 60_000);
+});
