@@ -14,8 +14,8 @@ export interface PublishedTrackOptions {
   /** How many groups, the current one included, are there for FETCH and for late joiners. Default 2. */
   readonly keepGroups?: number;
   /**
-   * Whether groups have one subgroup (default) or several. With one, the end of its stream says that the group is whole; with
-   * several, an object of its own has to.
+   * Whether groups have one subgroup or may have several (default). With one, the end of its stream says that the group is
+   * whole; with several, an object of its own has to.
    */
   readonly subgroups?: 'single' | 'many';
   /** How long objects may wait for a subscriber's network before its oldest groups are given up. Default 5000 ms. */
@@ -51,7 +51,7 @@ export class PublishedTrack {
 
   constructor(options: PublishedTrackOptions = {}) {
     this.priority = options.priority ?? 128;
-    this.subgroups = options.subgroups ?? 'single';
+    this.subgroups = options.subgroups ?? 'many';
     this.maxLagMs = options.maxLagMs ?? 5000;
     this.#keepGroups = Math.max(1, options.keepGroups ?? 2);
   }

@@ -34,6 +34,9 @@ test('ids that do not grow and writes after the end are refused', () => {
   expect(() => track.beginGroup(2n)).toThrow(MoqtError);
   writer.end();
   expect(() => writer.write(bytes('b'))).toThrow(MoqtError);
+  const single = new PublishedTrack({ subgroups: 'single' }).beginGroup(0n);
+  single.write(bytes('a'));
+  expect(() => single.write(bytes('b'), { subgroup: 1n })).toThrow(MoqtError);
   track.end();
   expect(() => track.beginGroup(3n)).toThrow(MoqtError);
 });

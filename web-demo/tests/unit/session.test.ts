@@ -223,7 +223,7 @@ async function published(
 
 test('a published track serves subscriptions and joining fetches', async () => {
   const { relay, session: ours } = await session();
-  const track = new PublishedTrack({ priority: 9 });
+  const track = new PublishedTrack({ priority: 9, subgroups: 'single' });
   const old = track.beginGroup(3n);
   old.write(utf8('old'));
   old.end();
@@ -255,6 +255,29 @@ test('a published track serves subscriptions and joining fetches', async () => {
   expect(await request.message('PUBLISH_DONE')).toMatchObject({ code: 2n, streamCount: 1n });
   expect(await announced.stopped()).toBe(1);
   expect(track.subscribers).toBe(0);
+});
+
+test('where groups may have several subgroups, each is a stream and a status ends the group', async () => {
+  const { relay, session: ours } = await session();
+  const track = new PublishedTrack();
+  await published(relay, ours, track);
+  const group = track.beginGroup(0n);
+  group.write(utf8('base'));
+  group.write(utf8('more'), { subgroup: 1n });
+  group.end();
+  track.end();
+  const read = async () => {
+    const { source } = await relay.stream();
+    const header = await source.head(readSubgroupHeader);
+    if (!header) throw new Error('no header');
+    const next = subgroupObjects(source, header);
+    const heads: string[] = [];
+    for (let object = await next(); object; object = await next())
+      heads.push(`${object.head.id}:${object.head.status}`);
+    return [header.subgroup, header.endOfGroup, ...heads];
+  };
+  expect(await read()).toEqual(['zero', false, '0:0']);
+  expect(await read()).toEqual([1n, false, '1:0', '2:3']);
 });
 
 test('what is not published does not exist, and a track that is empty has no past', async () => {
