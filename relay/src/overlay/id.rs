@@ -1,6 +1,7 @@
 //! The nouns of the overlay: nodes, neighbours, sequence numbers, distances.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// A node, by its ed25519 public key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +40,10 @@ impl fmt::Display for Neighbour {
 }
 
 /// Sequence number of an origin: its boot, then a count that it raises when a starved node asks. Later ones are greater.
+///
+/// Packed, as every neighbour of every origin has three of them: a fourth of each would be padding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C, packed(4))]
 pub struct Seq {
     /// Of the origin's boot: above all its earlier ones, by the clock in milliseconds where possible.
     pub epoch: u64,
@@ -60,7 +64,7 @@ impl Seq {
 
 impl fmt::Display for Seq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.epoch, self.number)
+        write!(f, "{}.{}", { self.epoch }, { self.number })
     }
 }
 
@@ -93,12 +97,14 @@ impl Cost {
 }
 
 /// Sum of costs from a node to an origin, in microseconds. Finite: a retraction is no distance.
+///
+/// Kept as one more than that, so that `Option<Distance>` takes no more room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Distance(u32);
+pub struct Distance(NonZeroU32);
 
 impl Distance {
     /// The origin itself.
-    pub const ZERO: Self = Self(0);
+    pub const ZERO: Self = Self(NonZeroU32::MIN);
     /// A path of this length or more is none.
     pub const LIMIT: u32 = 60_000_000;
 
@@ -106,7 +112,7 @@ impl Distance {
     pub const fn new(micros: u64) -> Option<Self> {
         if micros < Self::LIMIT as u64 {
             #[expect(clippy::cast_possible_truncation, reason = "below LIMIT")]
-            Some(Self(micros as u32))
+            Some(Self(NonZeroU32::MIN.saturating_add(micros as u32)))
         } else {
             None
         }
@@ -114,12 +120,12 @@ impl Distance {
 
     /// One hop further.
     pub const fn plus(self, cost: Cost) -> Option<Self> {
-        Self::new(self.0 as u64 + cost.0 as u64)
+        Self::new(self.micros() as u64 + cost.0 as u64)
     }
 
     /// In microseconds.
     pub const fn micros(self) -> u32 {
-        self.0
+        self.0.get() - 1
     }
 }
 

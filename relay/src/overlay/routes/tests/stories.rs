@@ -395,7 +395,7 @@ fn a_node_that_hears_of_a_later_life_of_its_own_moves_beyond_it() {
     assert_eq!(routes.own_seq(), Seq { epoch: 8, number: 0 });
     assert!(drain(&mut routes).contains(&Output::Epoch { epoch: 8 }));
     routes.tick(at(20));
-    assert_eq!(rows(&mut routes, at(20), A)[0].seq.epoch, 8);
+    assert_eq!({ rows(&mut routes, at(20), A)[0].seq.epoch }, 8);
     assert_eq!(routes.total(node_id(0)), Some(Distance::ZERO));
 
     routes.row(at(30), A, node_id(0), later(20)).unwrap();
@@ -407,7 +407,7 @@ fn a_node_that_hears_of_a_later_life_of_its_own_moves_beyond_it() {
         neighbour: A,
     };
     assert_eq!(drain(&mut routes), [Output::Alarm(alarm)]);
-    assert_eq!(routes.own_seq().epoch, 31);
+    assert_eq!({ routes.own_seq().epoch }, 31);
 }
 
 #[test]
