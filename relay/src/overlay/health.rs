@@ -165,9 +165,10 @@ impl Detector {
         self.fresh += 1;
         if self.gaps.len() >= BELIEVED && self.fresh >= BELIEVED / 8 {
             self.fresh = 0;
-            let mut sorted: Vec<Duration> = self.gaps.iter().copied().collect();
-            sorted.sort_unstable();
-            self.p99 = sorted.get(sorted.len() * 99 / 100).copied();
+            let mut gaps: Vec<Duration> = self.gaps.iter().copied().collect();
+            let nearly_all = gaps.len() * 99 / 100;
+            let (_, &mut p99, _) = gaps.select_nth_unstable(nearly_all);
+            self.p99 = Some(p99);
         }
     }
 }
