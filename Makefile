@@ -75,10 +75,11 @@ bench-failover bench-join bench-overlay: cc
 	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench $(@:bench-%=%)
 	$(if $(filter %-overlay,$@),cargo run --locked --release --package headwater-sim -- speed)
 
-# The first line explores all interleavings of very small networks deeper than make test does. The second one fails if a target is
-# missed, so it is the last.
+# The first line explores all interleavings of very small networks three steps deeper than make test does: a few minutes, 5 GB.
+# The second one fails if a target is missed, so it is the last.
 sim: cc
-	HEADWATER_EXPLORE=3 cargo test --locked --release --package headwater-relay --no-default-features --lib overlay::routes::tests::explore
+	HEADWATER_EXPLORE=3 timeout 900 cargo test --locked --release --package headwater-relay --no-default-features --lib \
+		overlay::routes::tests::explore -- --nocapture
 	cargo run --locked --release --package headwater-sim
 
 sim-quick: cc

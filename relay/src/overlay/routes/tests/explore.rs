@@ -214,6 +214,11 @@ fn explore(nodes: usize, edges: &[(usize, usize, u64, u64)], budget: Budget, dep
         }
         layer = next;
     }
+    println!(
+        "{nodes} nodes, {} links, {budget:?}: {} states within {depth} steps",
+        edges.len(),
+        seen.len()
+    );
     seen.len()
 }
 
