@@ -1,16 +1,19 @@
 //! Route exchange among up to thousands of nodes, without sockets: Headwater's real routes, and two rivals in the same run.
 //!
 //! `sim` prints tables in Markdown, with the targets of the overlay's specification where there is one, and fails if one is
-//! missed. `sim quick` is a small part of it. Everything is repeatable: seeds are fixed, the clock is simulated.
+//! missed. `sim quick` is a small part of it. `sim record FILE MINUTES` records the links that one of the tables replays.
+//! Everything but that is repeatable: seeds are fixed, the clock is simulated.
 //!
-//! Not simulated: media (its proofs and hand-overs come after a round trip and one or two objects), congestion, loss on links
-//! that are up, detection (all protocols notice a silent fault after 300 to 390 ms), logs.
+//! Not simulated in the tables of routes: media (its proofs and hand-overs come after a round trip and one or two objects),
+//! congestion, loss on links that are up, detection (all protocols notice a silent fault after 300 to 390 ms), logs.
 
 mod churn;
+mod detect;
 mod faults;
 mod headwater;
 mod network;
 mod protocol;
+mod record;
 mod rivals;
 mod simulator;
 mod speed;
@@ -29,6 +32,8 @@ struct Plan {
     seed_most: usize,
     faults: usize,
     snapshots: u64,
+    /// Of recorded links, replayed.
+    link_hours: u64,
 }
 
 const FULL: Plan = Plan {
@@ -36,12 +41,14 @@ const FULL: Plan = Plan {
     seed_most: 50,
     faults: 48,
     snapshots: 10_000_000,
+    link_hours: 1_000,
 };
 const QUICK: Plan = Plan {
     sizes: &[50],
     seed_most: 50,
     faults: 8,
     snapshots: 200_000,
+    link_hours: 50,
 };
 
 const TOPOLOGIES: [&str; 3] = ["geo", "ba", "fall"];
@@ -83,9 +90,19 @@ fn main() -> ExitCode {
         plan = &QUICK;
         parts.remove(0);
     }
+    if let [record, path, minutes] = parts.as_slice()
+        && record == "record"
+    {
+        let minutes = minutes.parse().expect("a number of minutes");
+        record::run(path, minutes).expect("loopback sockets and a file that can be written");
+        return ExitCode::SUCCESS;
+    }
     let chosen = |part: &str| parts.is_empty() || parts.iter().any(|chosen| chosen == part);
     if chosen("speed") {
         speed::report(&mut verdicts);
+    }
+    if chosen("detect") {
+        detect::report(plan.link_hours, &mut verdicts);
     }
     if chosen("faults") {
         faults::report(plan, &mut verdicts);

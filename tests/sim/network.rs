@@ -27,6 +27,12 @@ impl Dice {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
+    /// Of the normal distribution, after Box and Muller.
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.share()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.share()).cos()
+    }
+
     pub fn below(&mut self, count: usize) -> usize {
         (self.next() % count as u64) as usize
     }
