@@ -177,7 +177,7 @@ test('the library works in a worker, many megabytes and all', async () => {
     const value = Uint8Array.from('${relay.hash}'.match(/../g), (pair) => parseInt(pair, 16));
     const open = () => moqt.connect('https://localhost:${relay.port}/', { certificateHashes: [value] });
     const [one, two] = await Promise.all([open(), open()]);
-    const track = new moqt.PublishedTrack();
+    const track = new moqt.PublishedTrack({ subgroups: 'single' });
     await one.publishNamespace(['from', 'worker'], () => track);
     const subscription = await two.subscribe({ namespace: ['from', 'worker'], name: 'x' }, { rendezvousMs: 5000 });
     let objects = 0;
