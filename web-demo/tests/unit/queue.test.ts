@@ -75,6 +75,11 @@ test('each object comes once, and none of those that somebody else gives', () =>
   for (const id of [4n, 5n, 5n, 6n]) queue.push(object(1n, id), 0);
   queue.push(object(0n, 9n), 0);
   expect(drain(queue, 0)).toEqual(['1/5', '1/6']);
+  queue.push(object(1n, 6n), 0);
+  queue.push(object(2n, 0n), 0);
+  expect(drain(queue, 0)).toEqual(['2/0']);
+  queue.push(object(1n, 7n), 0);
+  expect(drain(queue, 0)).toEqual([]);
 });
 
 test('whole old groups go when too much waits', () => {

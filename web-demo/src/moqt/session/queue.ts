@@ -146,9 +146,10 @@ export class ObjectQueue {
     return group;
   }
 
-  /** Forgets a group of which nothing is there and nothing comes. */
+  /** Forgets a group of which nothing is there and nothing comes; the current one only with the next, lest it repeats. */
   #forget(group: Group): void {
     if (group.open > 0 || group.objects.length > 0) return;
+    if (this.#options.order === 'groups' && group.id === this.#previous) return;
     const at = this.#groups.indexOf(group);
     if (at >= 0) this.#groups.splice(at, 1);
   }
