@@ -25,7 +25,8 @@ export HARNESS_PEERS := $(PEERS)/bin
 # The pages that the relay carries, built before it. Written again only if something of them changed, since the relay follows.
 WEB := web-demo
 WEB_TOOLS := $(WEB)/node_modules/.package-lock.json
-PAGES := $(WEB)/dist/index.html
+# Written last.
+PAGES := $(WEB)/dist/headwater-watch.js
 WEB_FILES := $(wildcard $(WEB)/*.html $(WEB)/*.ts $(WEB)/*.json) $(shell find $(WEB)/src $(wildcard $(WEB)/public) -type f)
 npm = npm --prefix $(WEB) --silent
 
