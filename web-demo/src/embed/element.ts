@@ -132,12 +132,7 @@ class View {
     this.#player.start();
     this.#start.hidden = true;
     this.#controls.setPlaying(true);
-    this.#timer = setInterval(() => {
-      const { stats } = this;
-      if (stats !== undefined) {
-        this.#numbers.show(stats);
-      }
-    }, REFRESH);
+    this.#timer = setInterval(() => this.#refresh(), REFRESH);
   }
 
   stop(): void {
@@ -146,6 +141,13 @@ class View {
     this.#player = undefined;
     this.#start.hidden = false;
     this.#controls.setPlaying(false);
+  }
+
+  #refresh(): void {
+    const { stats } = this;
+    if (stats !== undefined) {
+      this.#numbers.show(stats);
+    }
   }
 
   #events(): PlayerEvents {
@@ -171,6 +173,7 @@ class View {
       rendition: (name) => this.#player?.choose(name),
       statistics: (shown) => {
         this.#numbers.panel.hidden = !shown;
+        this.#refresh();
       },
       fullscreen: () => this.#fullscreen(),
     };

@@ -67,6 +67,7 @@ test('a broadcast plays in real time, picture and sound in step', { timeout: 180
   const after = await pictureNumber(page);
   await page.keyboard.press('Tab');
   await page.locator('headwater-watch').getByRole('button', { name: 'Statistics' }).click();
+  await page.locator('headwater-watch dd').first().filter({ hasText: 'ms' }).waitFor();
   await picture(page, 'watch');
 
   expect(before).toBeDefined();
