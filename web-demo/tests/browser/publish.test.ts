@@ -28,10 +28,10 @@ interface Probe {
 }
 
 /** A recording while it grows: `moq subscribe -o`. */
-function record(name: string, ...flags: string[]): { file: string; process: Process } {
+function record(name: string, from = relay, ...flags: string[]): { file: string; process: Process } {
   const file = join(scratch(), 'out.mp4');
-  const url = `moqt://localhost:${relay.port}/${name}`;
-  const args = ['subscribe', '--state-dir', relay.stateDir, '-o', file, ...flags, url];
+  const url = `moqt://localhost:${from.port}/${name}`;
+  const args = ['subscribe', '--state-dir', from.stateDir, '-o', file, ...flags, url];
   return { file, process: new Process(moqBinary(), args) };
 }
 
@@ -107,7 +107,7 @@ describe('the publish page', () => {
   test('sends camera and microphone, with a smaller picture beside', async () => {
     const { page, errors } = await goLive('source=camera&height=360&name=live/camera');
     const best = record('live/camera');
-    const small = record('live/camera', '--video', 'video1');
+    const small = record('live/camera', relay, '--video', 'video1');
     await Promise.all([best.process.hears(/audio audio0/), small.process.hears(/audio audio0/)]);
     await framesMore(page, 60);
     await page
@@ -124,4 +124,48 @@ describe('the publish page', () => {
     expect(errors).toEqual([]);
     await page.close();
   }, 60_000);
+
+  test('sends temporal layers as subgroups, which are put together again', async () => {
+    const { page } = await goLive('source=pattern&height=360&simulcast=0&layers=1&name=live/layers');
+    const recording = record('live/layers');
+    await recording.process.hears(/audio audio0/);
+    await framesMore(page, 60);
+    await page.getByRole('button', { name: 'Stop' }).click();
+    expect(await recording.process.ended()).toBe(0);
+    const { streams } = await inspect(recording.file);
+    const video = streams.find((stream) => stream.codec_type === 'video');
+    expect(Number(video?.nb_read_frames)).toBeGreaterThanOrEqual(60);
+    await page.close();
+  }, 60_000);
+
+  test('goes on after the relay was started again, without a reload', async () => {
+    const own = await startRelay();
+    const { page } = await openPage(browser, own, '/-/publish?source=pattern&height=360&simulcast=0&name=live/again');
+    await page.getByRole('button', { name: 'Go live' }).click();
+    await page.getByText(/^Live at /).waitFor();
+    await own.process.end('SIGKILL');
+    await page.getByText('The connection was lost. Connecting again…').waitFor({ timeout: 60_000 });
+    const again = await startRelay(own.port, own.stateDir);
+    const recording = record('live/again', again);
+    await recording.process.hears(/audio audio0/);
+    await page.getByText(/^Live at /).waitFor();
+    await framesMore(page, 60);
+    await page.getByRole('button', { name: 'Stop' }).click();
+    expect(await recording.process.ended()).toBe(0);
+    const { streams } = await inspect(recording.file);
+    expect(Number(streams.find((stream) => stream.codec_type === 'video')?.nb_read_frames)).toBeGreaterThanOrEqual(60);
+    await page.close();
+    await again.process.end();
+  }, 120_000);
+
+  test('says in words what is wrong with a name, and when there is nothing to show', async () => {
+    const { page } = await openPage(browser, relay, '/-/publish?name=a//b');
+    await page.getByRole('button', { name: 'Go live' }).click();
+    await page.getByRole('alert').getByText('empty part').waitFor();
+    await page.getByLabel('Name', { exact: true }).fill('<img src=x onerror=alert(1)>');
+    await page.getByRole('button', { name: 'Go live' }).click();
+    await page.getByRole('alert').getByText('Choose what to show first').waitFor();
+    expect(await page.locator('img').count()).toBe(0);
+    await page.close();
+  }, 30_000);
 });

@@ -147,8 +147,8 @@ async function servePages(relay: string, port: number): Promise<string> {
       response.setHeader('Content-Type', TYPES[extname(file)] ?? 'application/octet-stream');
       response.writeHead(body ? 200 : 404).end(page);
     } else {
-      const answer = await fetch(`${relay}${pathname}`);
-      response.writeHead(answer.status).end(await answer.text());
+      const answer = await fetch(`${relay}${pathname}`).catch(() => undefined);
+      response.writeHead(answer?.status ?? 502).end(await answer?.text());
     }
   });
   server.unref();

@@ -7,6 +7,8 @@ import type { FromWorker, Settings } from './messages';
 
 /** Waits between attempts, in milliseconds; the last one repeats. */
 const WAITS = [200, 500, 1000, 2000, 5000];
+/** A relay that is gone may leave a request without an answer. */
+const FETCH_MS = 3000;
 /** How long a session that we are asked to leave serves its subscribers on. */
 const FAREWELL_MS = 2000;
 
@@ -128,7 +130,8 @@ export class Link {
 }
 
 async function fetchText(path: string): Promise<string | undefined> {
-  const response = await fetch(new URL(path, self.location.origin)).catch(() => undefined);
+  const signal = AbortSignal.timeout(FETCH_MS);
+  const response = await fetch(new URL(path, self.location.origin), { signal }).catch(() => undefined);
   return response?.ok ? response.text().catch(() => undefined) : undefined;
 }
 
