@@ -59,6 +59,7 @@ check: cc pages $(DENY)
 	@if .ci/node 2>/dev/null; then $(npm) run check; fi
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo check --locked --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --package headwater-pubsub --package headwater-relay --no-default-features --no-deps
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
 	cargo check --locked --package headwater-pubsub --package headwater-relay --no-default-features

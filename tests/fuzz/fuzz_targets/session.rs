@@ -40,6 +40,9 @@ fn limits() -> Limits {
     }
 }
 
+/// A SETUP option by which both ends agree on parameters beside the draft.
+const EXTENSION: u64 = 0x4857_0100;
+
 struct World {
     session: Session,
     now: Duration,
@@ -71,6 +74,7 @@ impl World {
             transport,
             version: Version::Draft18,
             setup: Setup::default(),
+            extension: u.arbitrary::<bool>()?.then_some(EXTENSION),
             limits: limits(),
         };
         Ok(Self {
