@@ -1,4 +1,9 @@
-/// What may go wrong while watching: the relay ends.
+/// What may go wrong while watching: the relay ends, and catalogs that nobody should have sent.
+import { execFile } from 'node:child_process';
+import { mkdtemp, open as openFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { PlayerStats } from '../../src/media/player/status';
@@ -7,6 +12,7 @@ import { makeClip } from './support/clip';
 import { moq, relay } from './support/moq';
 
 const PATIENCE = 60_000;
+const run = promisify(execFile);
 
 let browser: Browser;
 let clip: string;
@@ -44,4 +50,31 @@ test('the page turns to another relay when its own ends', { timeout: 240_000 }, 
   await expect.poll(() => drawn(page), { timeout: PATIENCE }).toBeGreaterThan(before + 25);
   await page.close();
   await Promise.all([...publishers, other].map((running) => running.stop()));
+});
+
+test.each([
+  ['no JSON', '{"tracks', /no valid MSF JSON/],
+  ['an unknown version', '{"version":"9","tracks":[]}', /version that is not known/],
+  ['no tracks', '{"version":"draft-01","tracks":[]}', /nothing that can be played/],
+  [
+    'an unknown codec and markup in its name',
+    '{"tracks":[{"name":"<img src=x>","packaging":"loc","codec":"zzzz.1","role":"video"}]}',
+    /decodes none/,
+  ],
+])('a catalog with %s gets a message, and no error', { timeout: 120_000 }, async (_what, catalog, words) => {
+  const node = await relay();
+  // A pipe with a name: the publisher stays while somebody may write to it.
+  const lines = join(await mkdtemp(join(tmpdir(), 'headwater-lines-')), 'catalog');
+  await run('mkfifo', [lines]);
+  const pipe = await openFile(lines, 'r+');
+  await pipe.write(`${catalog}\n`);
+  const track = ['--lines', '--track', 'catalog'];
+  const publisher = await moq('publish', '--insecure', ...track, `https://localhost:${node.port}/live/odd`, lines);
+  const { page, complaints } = await open(browser, `${node.page}/live/odd`);
+  await page.locator('headwater-watch .message').filter({ hasText: words }).waitFor({ timeout: PATIENCE });
+  expect(await page.locator('headwater-watch img').count()).toBe(0);
+  expect(complaints).toEqual([]);
+  await page.close();
+  await Promise.all([publisher.stop(), node.stop()]);
+  await pipe.close();
 });
