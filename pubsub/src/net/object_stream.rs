@@ -18,8 +18,8 @@ use crate::wire::{
     data::{ObjectStatus, SubgroupHeader, SubgroupObject, subgroup::encode_object},
 };
 
-/// Above every media stream, whose priorities have 16 bits, and below control and requests.
-const ABOVE_MEDIA: i32 = 1 << 16;
+/// Above every media stream, whose priorities have 17 bits, and below control and requests.
+const ABOVE_MEDIA: i32 = 1 << 17;
 
 /// Why an object was not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

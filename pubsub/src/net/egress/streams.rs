@@ -73,10 +73,15 @@ pub(super) enum Flow {
     Gone,
 }
 
-/// MoQT's small-is-urgent turned round for QUIC, subscriber before publisher priority.
+/// MoQT's small-is-urgent turned round for QUIC, subscriber before publisher priority. The lowest bit is for [`WRITTEN`].
 pub(super) fn stream_priority(subscriber: u8, publisher: u8) -> i32 {
-    (i32::from(u8::MAX - subscriber) << 8) | i32::from(u8::MAX - publisher)
+    ((i32::from(u8::MAX - subscriber) << 8) | i32::from(u8::MAX - publisher)) << 1
 }
+
+/// Added to the priority of a stream whose end was written. What of it is lost goes out again before what was written later on
+/// other streams of the same priority: QUIC would put it behind all of that, and on a path that cannot keep up the ends of
+/// groups would come later and later.
+const WRITTEN: i32 = 1;
 
 impl Streams {
     pub(super) fn new(transport: Transport) -> Self {
@@ -256,9 +261,30 @@ impl Out {
             }
         }
         if self.ending != Ending::Open {
+            self.send.set_priority(self.priority + WRITTEN);
             self.send.finish();
             return Flow::Finished;
         }
         Flow::Free
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_a_written_stream_goes_before_its_equals_and_nobody_else() {
+        for (subscriber, publisher) in [(0, 0), (0, 255), (128, 127), (255, 0), (255, 254)] {
+            let written = stream_priority(subscriber, publisher) + WRITTEN;
+            assert!(written > stream_priority(subscriber, publisher));
+            let more_urgent = [
+                subscriber.checked_sub(1).map(|subscriber| (subscriber, 255)),
+                publisher.checked_sub(1).map(|publisher| (subscriber, publisher)),
+            ];
+            for (subscriber, publisher) in more_urgent.into_iter().flatten() {
+                assert!(written < stream_priority(subscriber, publisher));
+            }
+        }
     }
 }
