@@ -13,7 +13,10 @@ use tracing::warn;
 use url::{Host, Url};
 use web_transport_quinn::proto::{ConnectRequest, ConnectResponse};
 
-use super::transport::{Transport, TransportClosed};
+use super::{
+    congestion::Switchable,
+    transport::{Transport, TransportClosed},
+};
 use crate::wire::Version;
 
 /// ALPN of HTTP/3, under which WebTransport runs.
@@ -77,7 +80,8 @@ impl QuicLimits {
             // Streams of one priority go out in the order written: fewer switches, and groups in order.
             .send_fairness(false)
             .datagram_receive_buffer_size(Some(1 << 20))
-            .datagram_send_buffer_size(self.datagram_send_bytes);
+            .datagram_send_buffer_size(self.datagram_send_bytes)
+            .congestion_controller_factory(Arc::new(Switchable));
         config
     }
 }

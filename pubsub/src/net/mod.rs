@@ -2,6 +2,7 @@
 
 mod client;
 mod clock;
+mod congestion;
 mod discovery;
 mod driver;
 mod egress;

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use quinn::VarInt;
 use web_transport_quinn::proto::error_to_http3;
 
+use super::congestion::endure_losses;
 use crate::wire::{SessionCode, Version};
 
 use code::CodeSpace;
@@ -148,6 +149,12 @@ impl Transport {
     /// Let the peer have so many bytes on the way to us, unread: a neighbour that carries many tracks needs more than a client.
     pub fn set_receive_window(&self, bytes: u32) {
         self.connection().set_receive_window(bytes.into());
+    }
+
+    /// From now on losses do not slow the session down unless the path is full: for a path that may lose by chance, and a peer
+    /// that gets more than one stream of media. It costs more time per packet.
+    pub fn endure_losses(&self) {
+        endure_losses(self.connection());
     }
 
     /// Open a unidirectional stream; pending while the peer's limit is reached. Cancel-safe.
