@@ -1,15 +1,17 @@
 //! Busy links with bad weather on which nothing happens: how often a neighbour is doubted, or given up, that is well (T14).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use headwater_pubsub::wire::Location;
 use headwater_relay::emulator::Weather;
 use headwater_tests::mesh::{Members, Net, Node};
 use headwater_tests::stream::{Log, publish};
 use tokio::time::Instant;
 
 use crate::failover::{VIDEO, ms};
-use crate::figures::{ranges, ratio};
+use crate::figures::{Times, ranges, ratio};
 
 const LINKS: u64 = 10;
 const LASTS: Duration = Duration::from_secs(180);
@@ -20,6 +22,8 @@ const DELAY: Duration = ms(20);
 const JITTER: Duration = ms(60);
 /// Until round trips are known and the detectors have seen gaps.
 const SETTLING: Duration = Duration::from_secs(20);
+/// For what is late, before it counts as lost.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Of a normal distribution: what 95 % stay below.
 const Z: f64 = 1.645;
 
@@ -48,7 +52,7 @@ pub(crate) fn run() -> Result<()> {
     let mut nodes = vec![Node::start(&mut members, &[])?];
     let (mut logs, mut links) = (Vec::new(), Vec::new());
     let publisher = net.client(&nodes[0])?;
-    publish(&net, &publisher, "calm", VIDEO)?;
+    let sent = publish(&net, &publisher, "calm", VIDEO)?;
     for seed in 0..LINKS {
         let weather = Weather::new(DELAY, seed);
         let peer = net.link(nodes[0].address(), &weather)?;
@@ -82,16 +86,42 @@ pub(crate) fn run() -> Result<()> {
             bound(events) / hours
         );
     }
-    let (lost, twice) = logs
+    let mut delays = Times::default();
+    for log in &logs {
+        delays.extend(log.delays(&sent, began..));
+    }
+    println!(
+        "\nObjects were under way for {} ms (p50 / p95 / longest).",
+        delays.row()
+    );
+    tell_lost(&logs);
+    Ok(())
+}
+
+/// What each viewer lacks of all before the newest that it has now, once what is late has had time to come.
+fn tell_lost(logs: &[Arc<Log>]) {
+    let newest: Vec<u64> = logs
         .iter()
-        .map(|log| log.faults())
-        .fold((0, 0), |sum, faults| (sum.0 + faults.lost, sum.1 + faults.twice));
+        .map(|log| log.newest().unwrap_or_default().group)
+        .collect();
+    let missing = || -> Vec<Vec<Location>> {
+        let of = |(log, &end): (&Arc<Log>, &u64)| {
+            let missing = log.missing().into_iter();
+            missing.filter(|at| at.group < end).collect()
+        };
+        logs.iter().zip(&newest).map(of).collect()
+    };
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until && missing().iter().any(|of_one| !of_one.is_empty()) {
+        std::thread::sleep(ms(200));
+    }
+    let missing = missing();
+    let lost: usize = missing.iter().map(Vec::len).sum();
+    let twice: usize = logs.iter().map(|log| log.faults().twice).sum();
     println!("\n{} viewers: {lost} objects lost, {twice} twice.", logs.len());
-    for (viewer, log) in logs.iter().enumerate() {
-        let missing = log.missing();
+    for (viewer, missing) in missing.into_iter().enumerate() {
         if !missing.is_empty() {
             println!("Viewer {viewer} misses {}.", ranges(&missing));
         }
     }
-    Ok(())
 }

@@ -14,6 +14,11 @@ impl Times {
         self.0.sort_unstable();
     }
 
+    pub(crate) fn extend(&mut self, times: Vec<Duration>) {
+        self.0.extend(times);
+        self.0.sort_unstable();
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

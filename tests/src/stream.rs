@@ -162,6 +162,11 @@ impl Log {
         self.arrivals().first().map(|&(at, _)| at)
     }
 
+    /// The largest that came.
+    pub fn newest(&self) -> Option<Location> {
+        self.arrivals().iter().map(|&(_, at)| at).max()
+    }
+
     /// The longest time between two arrivals, of those that ended after `since`.
     pub fn longest_gap(&self, since: Instant) -> Duration {
         self.longest_gap_within(since..)
