@@ -1,5 +1,5 @@
 //! Relays on the path of a track die while a viewer watches (T3), and links that nothing happens on (T14). Leaving relays and
-//! changing links are told in [`switch`](crate::switch).
+//! changing links are told in [`switch`].
 
 use std::sync::Arc;
 use std::time::Duration;

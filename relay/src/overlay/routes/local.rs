@@ -39,8 +39,7 @@ impl Routes {
 
     /// Asks to pull single tracks of an origin from this neighbour, beside the primary. Allowed only if that cannot close a
     /// cycle; then the neighbour binds the feasibility distance until [`release`](Self::release) or
-    /// [`Output::Drop`](super::Output::Drop). Not
-    /// counted: one release ends it, however often it was asked for.
+    /// [`Output::Drop`](super::Output::Drop). Not counted: one release ends it, however often it was asked for.
     pub fn try_use(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId) -> bool {
         let mut allowed = false;
         self.with(now, origin, |route, env| allowed = route.try_use(env, neighbour));
