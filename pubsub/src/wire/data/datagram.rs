@@ -71,12 +71,15 @@ impl Datagram {
             ));
         }
         check_properties(&self.properties)?;
+        // The status is implicit with a payload only (draft "Object Status"), and readers refuse a datagram that has neither; at
+        // the end of a group it cannot be said.
+        let explicit = self.payload.is_empty() && !self.end_of_group;
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         let flags = flag(!self.properties.is_empty(), PROPERTIES)
             | flag(self.end_of_group, END_OF_GROUP)
             | flag(self.object == 0, ZERO_OBJECT_ID)
             | flag(self.priority.is_none(), DEFAULT_PRIORITY)
-            | flag(!normal, STATUS);
+            | flag(explicit, STATUS);
         varint::encode(flags.into(), buf);
         varint::encode(self.track_alias, buf);
         varint::encode(self.group, buf);
@@ -89,10 +92,10 @@ impl Datagram {
         if !self.properties.is_empty() {
             encode_properties(&self.properties, buf);
         }
-        if normal {
-            buf.put_slice(&self.payload);
-        } else {
+        if explicit {
             varint::encode(self.status.into_inner(), buf);
+        } else {
+            buf.put_slice(&self.payload);
         }
         Ok(())
     }
