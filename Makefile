@@ -52,13 +52,16 @@ demo: cc pages
 test: cc ffmpeg pages $(TEST_CLIENT)
 	cargo build --locked --workspace --all-targets
 	cargo test --locked --workspace --doc --quiet
+	cargo test --locked --manifest-path tests/oracle/Cargo.toml --target-dir $(TARGET)/oracle --quiet
 	@web=0; if .ci/node 2>/dev/null; then .ci/apt chromium=chromium && $(npm) run test:unit && $(npm) run test:browser || web=1; fi; \
 	$(RUNNER) --locked --workspace && exit $$web
 
 check: cc pages $(DENY)
 	@if .ci/node 2>/dev/null; then $(npm) run check; fi
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/oracle/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --manifest-path tests/oracle/Cargo.toml --target-dir $(TARGET)/oracle --all-targets -- -D warnings
 	cargo check --locked --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --package headwater-pubsub --package headwater-relay --no-default-features --no-deps
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
