@@ -35,8 +35,9 @@ pub struct HubConfig {
     pub refusal: Duration,
     /// Upper end of that doubling. 8 s.
     pub refusal_max: Duration,
-    /// How often in a row a publisher may send one subscription elsewhere (GOAWAY on its stream) until it counts as gone, and how
-    /// often it is asked again while it takes the new subscription for a duplicate of the old one. 5.
+    /// How often in a row a publisher may send one subscription elsewhere (GOAWAY on its stream) until it counts as gone, how
+    /// often it is asked again while it takes the new subscription for a duplicate of the old one, and how often in a row a
+    /// subscriber may send our PUBLISH elsewhere until it is offered the track no more. 5.
     pub moves: u32,
     /// After how long without one the counting begins anew. 10 s.
     pub steady: Duration,

@@ -57,6 +57,7 @@ impl Hub {
                 rendezvous: waits,
             },
             held: Vec::new(),
+            offer_again: false,
         };
         if let Some(track) = self.tracks.get_mut(id) {
             track.listeners.insert(request, listener);

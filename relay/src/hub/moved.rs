@@ -1,5 +1,4 @@
-//! GOAWAY on the stream of an upstream subscription: that subscription is made again, everything else goes on (draft section
-//! "GOAWAY").
+//! GOAWAY on the stream of a request of the hub: that request is made again, everything else goes on (draft section "GOAWAY").
 //!
 //! A session has one subscription of a track at most, so on the same session the old one has to go first. What is published
 //! between the two is fetched once the new one has begun; meanwhile the track keeps what it has half of. With another source the
@@ -7,8 +6,12 @@
 //! new one is there.
 //!
 //! A URI is not followed: the hub's sessions are those that came to this node, which cannot send it anywhere, and those of
-//! neighbours, among which the overlay chooses. Fetches are left to their end; one that is reset is made again where the hole
-//! shows. A PUBLISH is its publisher's to make again.
+//! neighbours, among which the overlay chooses. A PUBLISH that came is its publisher's to make again.
+//!
+//! `offer`: our PUBLISHes; `question`: FETCH and TRACK_STATUS.
+
+mod offer;
+mod question;
 
 use headwater_pubsub::wire::control::RequestError;
 use headwater_pubsub::wire::{PublishDoneCode, RequestErrorCode, StreamCode};
@@ -23,12 +26,26 @@ use super::tracks::{Moves, Repair, SourceState};
 
 impl Hub {
     pub(super) fn request_goaway(&mut self, request: RequestRef) {
+        let RequestRef::Hub(session, tag) = request else {
+            return;
+        };
+        if self.draining {
+            return;
+        }
+        match self.opened.get(&tag).map(|opened| &opened.purpose) {
+            Some(Purpose::Subscribe { .. }) => self.move_source(request),
+            Some(&Purpose::Offer { track }) => self.move_offer(track, request),
+            Some(Purpose::Fill(_)) => self.move_fill(request, tag),
+            Some(&Purpose::Repair { track }) => self.move_repair(track, request),
+            Some(&Purpose::Status { of }) => self.move_status(of, request, session),
+            None => {}
+        }
+    }
+
+    fn move_source(&mut self, request: RequestRef) {
         let Some((id, session)) = self.source_of(request) else {
             return;
         };
-        if matches!(request, RequestRef::Peer(..)) || self.draining {
-            return;
-        }
         if self.is_of_mesh(id) {
             self.leave_in_mesh(id, session);
         } else {
@@ -76,24 +93,12 @@ impl Hub {
             // There is nobody else to ask: it serves until it ends.
             return;
         }
-        let (steady, bound, now) = (self.config.steady, self.config.moves, self.now);
         let Some(source) = self.remove_source(id, session) else {
             return;
         };
-        let Some(track) = self.tracks.get_mut(id) else {
-            return;
-        };
-        let moves = track
-            .moves
-            .entry(session)
-            .or_insert(Moves { count: 0, last: now });
-        if moves.last.saturating_add(steady) <= now {
-            moves.count = 0;
-        }
-        (moves.count, moves.last) = (moves.count.saturating_add(1), now);
-        let in_circles = moves.count > bound;
+        let in_circles = self.goes_in_circles(id, session);
         let bridge = source.is_established() && !others && wanted && !in_circles;
-        if bridge {
+        if bridge && let Some(track) = self.tracks.get_mut(id) {
             track.repair = Repair::Due;
             self.push(Output::Bridge { track: id });
         }
@@ -108,6 +113,23 @@ impl Hub {
             self.ask(id, &name, session);
             self.note_again(id, session, 0);
         }
+    }
+
+    /// Counts that a session sent a request for a track elsewhere; whether it has done so too often in a row.
+    fn goes_in_circles(&mut self, id: TrackId, session: SessionId) -> bool {
+        let (steady, bound, now) = (self.config.steady, self.config.moves, self.now);
+        let Some(track) = self.tracks.get_mut(id) else {
+            return true;
+        };
+        let moves = track
+            .moves
+            .entry(session)
+            .or_insert(Moves { count: 0, last: now });
+        if moves.last.saturating_add(steady) <= now {
+            moves.count = 0;
+        }
+        (moves.count, moves.last) = (moves.count.saturating_add(1), now);
+        moves.count > bound
     }
 
     /// What subscribers are told if no source is left.
@@ -184,12 +206,17 @@ impl Hub {
         }
         track.last_end = None;
         if std::mem::replace(&mut track.repair, Repair::Done) == Repair::Due {
-            let name = track.name.clone();
-            let request = Outgoing::Repair { track: id, name };
-            let request = self.open(session, Purpose::Repair { track: id }, request);
-            if let Some(track) = self.tracks.get_mut(id) {
-                track.repairs.insert(request);
-            }
+            self.open_repair(id, session);
+        }
+    }
+
+    fn open_repair(&mut self, id: TrackId, session: SessionId) {
+        let Some(track) = self.tracks.get(id) else { return };
+        let name = track.name.clone();
+        let request = Outgoing::Repair { track: id, name };
+        let request = self.open(session, Purpose::Repair { track: id }, request);
+        if let Some(track) = self.tracks.get_mut(id) {
+            track.repairs.insert(request);
         }
     }
 

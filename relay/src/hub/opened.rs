@@ -107,7 +107,7 @@ impl Hub {
         };
         match purpose {
             Purpose::Subscribe { track } => self.source_refused(track, session, refusal),
-            Purpose::Offer { track } => self.drop_listener(track, RequestRef::Hub(session, tag)),
+            Purpose::Offer { track } => self.offer_refused(track, RequestRef::Hub(session, tag), &refusal),
             Purpose::Fill(fill) => self.fill_refused(tag, session, &fill, &refusal),
             Purpose::Repair { track } => self.repair_over(track, RequestRef::Hub(session, tag)),
             Purpose::Status { of } => self.status_refused(of, session, refusal),

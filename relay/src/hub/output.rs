@@ -174,6 +174,13 @@ pub enum Output {
         code: PublishDoneCode,
         reason: String,
     },
+    /// The same, but it is over only when [`Input::SubscriptionEnded`](super::Input::SubscriptionEnded) says that PUBLISH_DONE
+    /// was sent.
+    Withdraw {
+        request: RequestRef,
+        code: PublishDoneCode,
+        reason: String,
+    },
     /// End one PUBLISH that was not answered yet with PUBLISH_DONE. It is over.
     EndSubscription {
         request: RequestRef,
@@ -276,6 +283,7 @@ impl Output {
             | Self::AcceptUpdate { request }
             | Self::FailUpdate { request, .. }
             | Self::EndServed { request, .. }
+            | Self::Withdraw { request, .. }
             | Self::EndSubscription { request, .. }
             | Self::ResetFetch { request, .. }
             | Self::HoleFilled { request, .. }

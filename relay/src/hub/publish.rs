@@ -226,6 +226,7 @@ impl Hub {
                     asker: Asker::Client,
                     forward,
                     held: Vec::new(),
+                    offer_again: false,
                 },
             );
         }

@@ -71,7 +71,7 @@ impl Hub {
     /// The data plane is done with a subscription or fetch that it served.
     pub(super) fn ended_by_node(&mut self, request: RequestRef) {
         if let Some(id) = self.listens_to(request) {
-            self.drop_listener(id, request);
+            self.listener_ended(id, request);
         } else if let RequestRef::Peer(session, key) = request
             && matches!(
                 self.sessions.get(&session).and_then(|s| s.request(key)),

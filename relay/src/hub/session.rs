@@ -45,6 +45,8 @@ pub(super) struct Status {
     pub(super) origin: Origin,
     /// Publishers asked so far, and what they said.
     pub(super) tried: BTreeMap<SessionId, RequestError>,
+    /// Publishers that sent the question elsewhere: asked once more, after the others.
+    pub(super) moved: BTreeSet<SessionId>,
     /// The question that is out.
     pub(super) tag: Option<Tag>,
 }

@@ -84,6 +84,12 @@ impl Hub {
             self.retire(id, code, reason);
             return false;
         }
+        // There is no source whose largest object they could wait for.
+        for request in std::mem::take(&mut track.unoffered) {
+            if let Some(interest) = self.tracks_interest(request) {
+                interest.offered.remove(&id);
+            }
+        }
         let said = self.said(id);
         let verdict = said.iter().any(|refusal| is_verdict(refusal.code));
         let Some(track) = self.tracks.get(id) else {

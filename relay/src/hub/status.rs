@@ -1,6 +1,6 @@
 //! TRACK_STATUS: answered here while an upstream subscription tells the truth, else passed to one publisher after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_pubsub::wire::control::RequestError;
 use headwater_pubsub::wire::{FullTrackName, Parameters, RequestErrorCode};
@@ -40,13 +40,14 @@ impl Hub {
             name,
             origin,
             tried: BTreeMap::new(),
+            moved: BTreeSet::new(),
             tag: None,
         };
         self.hold_request(session, key, Incoming::TrackStatus(status));
         self.pass_status(request);
     }
 
-    fn status(&mut self, request: RequestRef) -> Option<&mut Status> {
+    pub(super) fn status(&mut self, request: RequestRef) -> Option<&mut Status> {
         let RequestRef::Peer(session, key) = request else {
             return None;
         };
@@ -57,15 +58,17 @@ impl Hub {
     }
 
     /// Asks the next publisher, or answers with the best that is known.
-    fn pass_status(&mut self, request: RequestRef) {
+    pub(super) fn pass_status(&mut self, request: RequestRef) {
         let Some(status) = self.status(request) else {
             return;
         };
-        let (name, origin, tried) = (status.name.clone(), status.origin, status.tried.clone());
+        let (name, origin) = (status.name.clone(), status.origin);
+        let (tried, moved) = (status.tried.clone(), status.moved.clone());
         let next = self
             .publishers(&name, origin)
             .into_iter()
-            .find(|session| !tried.contains_key(session));
+            .filter(|session| !tried.contains_key(session))
+            .min_by_key(|session| moved.contains(session));
         if let Some(session) = next {
             let opened = self.open(
                 session,

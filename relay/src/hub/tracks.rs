@@ -43,7 +43,7 @@ pub(super) struct Track {
     pub(super) said: BTreeMap<SessionId, RequestError>,
     /// How long the next refusal of a publisher counts.
     pub(super) backoff: BTreeMap<SessionId, Duration>,
-    /// Publishers that sent the subscription elsewhere, and how often in a row.
+    /// Peers that sent a subscription, or a fetch of what it missed, elsewhere, and how often in a row.
     pub(super) moves: BTreeMap<SessionId, Moves>,
     /// Something may be missing since a source was given up; it is to be fetched from the next one.
     pub(super) repair: Repair,
@@ -74,7 +74,7 @@ pub(super) enum Repair {
     Due,
 }
 
-/// How often in a row a publisher sent a subscription elsewhere.
+/// How often in a row a peer sent a request elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Moves {
     pub(super) count: u32,
@@ -128,6 +128,8 @@ pub(super) struct Listener {
     pub(super) asker: Asker,
     /// Updates that wait until they can be answered truthfully.
     pub(super) held: Vec<Parameters>,
+    /// It is being ended, and is to be offered again then.
+    pub(super) offer_again: bool,
 }
 
 /// Who a downstream subscription is for.

@@ -245,6 +245,14 @@ impl Shared {
                 });
                 over(state, request);
             }
+            Output::Withdraw {
+                request,
+                code,
+                reason,
+            } => with(state, request, |entry, key, _| {
+                entry.handle.end_subscription(key, code, &reason);
+                None
+            }),
             Output::EndServed {
                 request,
                 code,

@@ -11,6 +11,7 @@ mod clones;
 mod cut;
 mod door;
 mod drain;
+mod elsewhere;
 mod hostile;
 mod hostile_mesh;
 mod impostor;

@@ -2,7 +2,7 @@
 
 use std::{ops::ControlFlow, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use headwater_pubsub::{
     net::{Clock, PublishedTrack, SubscribeOptions, Subscriber, TrackWriter},
     track::{Cache, CacheLimits},
@@ -16,7 +16,7 @@ use headwater_relay::config::Config;
 use tokio::task::JoinSet;
 
 use crate::{
-    peer::{Peer, node, run, track},
+    peer::{Peer, encoded, node, run, track},
     running::Running,
 };
 
@@ -165,12 +165,6 @@ impl Limited {
         let stream = self.peer.streams.last_mut().expect("just opened");
         stream.finish().expect("open");
     }
-}
-
-fn encoded(message: &Message) -> Vec<u8> {
-    let mut bytes = BytesMut::new();
-    message.encode(Version::Draft18, &mut bytes).expect("short");
-    bytes.to_vec()
 }
 
 #[test]

@@ -9,8 +9,9 @@ use headwater_pubsub::{
     net::{Clock, PublishedTrack, SubscribeOptions, Subscriber, TrackWriter},
     track::{Cache, CacheLimits},
     wire::{
-        FullTrackName, Message, Parameters, Properties, SessionCode, TrackName, TrackNamespace, Version,
-        control::{Publish, Subscribe},
+        FullTrackName, Message, MessageReader, Parameters, Properties, SessionCode, StreamCode, TrackName,
+        TrackNamespace, Version,
+        control::{Publish, StreamKind, Subscribe},
     },
 };
 use headwater_relay::config::{Config, Limits};
@@ -181,8 +182,58 @@ impl Peer {
     }
 }
 
+/// A request that the node made, in the hands of the peer.
+pub(crate) struct Asked {
+    answer: quinn::SendStream,
+    question: quinn::RecvStream,
+    reader: MessageReader,
+}
+
+impl Asked {
+    /// The node's next request.
+    pub(crate) async fn of(peer: &Peer) -> Self {
+        let (answer, question) = peer.connection.accept_bi().await.expect("a request");
+        Self {
+            answer,
+            question,
+            reader: MessageReader::new(Version::Draft18, StreamKind::Request),
+        }
+    }
+
+    /// What the node says next; `None` after its last word.
+    pub(crate) async fn hear(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.reader.poll().expect("legal") {
+                return Some(message);
+            }
+            let chunk = self
+                .question
+                .read_chunk(usize::MAX, true)
+                .await
+                .expect("no reset");
+            self.reader.push(chunk?.bytes);
+        }
+    }
+
+    pub(crate) async fn say(&mut self, bytes: &[u8]) {
+        self.answer.write_all(bytes).await.expect("taken");
+    }
+
+    /// With which code the node cancels it.
+    pub(crate) async fn cancelled(mut self) -> StreamCode {
+        loop {
+            match self.question.read_chunk(usize::MAX, true).await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("closed, not cancelled"),
+                Err(quinn::ReadError::Reset(code)) => return StreamCode::from(code.into_inner()),
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+}
+
 /// A message as it is on the wire.
-fn encoded(message: &Message) -> Vec<u8> {
+pub(crate) fn encoded(message: &Message) -> Vec<u8> {
     let mut bytes = BytesMut::new();
     message.encode(Version::Draft18, &mut bytes).expect("short");
     bytes.to_vec()

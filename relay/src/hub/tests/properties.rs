@@ -217,6 +217,7 @@ impl Node {
             Output::NamespaceDone { request, suffix } => {
                 assert!(self.live(*request).announced.remove(suffix));
             }
+            Output::Withdraw { request, .. } => assert!(self.live(*request).answered),
             Output::PublishBlocked { request, .. } => assert_eq!(self.live(*request).kind, Kind::Tracks),
             // Nobody else publishes it, as far as this world goes.
             Output::Seek { .. } => {}
