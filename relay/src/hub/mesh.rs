@@ -236,6 +236,7 @@ impl Hub {
         };
         if wanted {
             upstreams.insert(session);
+            self.ask_neighbour_again(id, session);
         } else {
             upstreams.remove(&session);
             if let Some(source) = self.remove_source(id, session) {

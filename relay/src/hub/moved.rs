@@ -2,8 +2,8 @@
 //!
 //! A session has one subscription of a track at most, so on the same session the old one has to go first. What is published
 //! between the two is fetched once the new one has begun; meanwhile the track keeps what it has half of. With another source the
-//! track loses nothing in any case. In a mesh the overlay looks for another neighbour, and the old subscription stays until the
-//! new one is there.
+//! track loses nothing in any case. In a mesh the overlay says who is asked: another neighbour, and the old subscription stays
+//! until the new one is there, or, while its route leads nowhere else, the same again.
 //!
 //! A URI is not followed: the hub's sessions are those that came to this node, which cannot send it anywhere, and those of
 //! neighbours, among which the overlay chooses. A PUBLISH that came is its publisher's to make again.
@@ -53,7 +53,7 @@ impl Hub {
         }
     }
 
-    /// The overlay is to name another neighbour; until one serves the track, this one does.
+    /// The overlay is to name a neighbour; until one serves the track, or it names this one, this one does.
     fn leave_in_mesh(&mut self, id: TrackId, session: SessionId) {
         if let Some(source) = self
             .tracks
@@ -62,6 +62,23 @@ impl Hub {
         {
             source.leaving = true;
             self.upstream_lost(id, session, UpstreamState::Left);
+        }
+    }
+
+    /// The overlay names a neighbour whose subscription is leaving, for want of another one: it is made again there, from the
+    /// first object on that is missing here, as what is asked of a neighbour says. How often, the overlay bounds by its pauses.
+    pub(super) fn ask_neighbour_again(&mut self, id: TrackId, session: SessionId) {
+        let Some(track) = self.tracks.get(id) else { return };
+        let name = track.name.clone();
+        let leaving = track.sources.get(&session).filter(|source| source.leaving);
+        let Some(request) = leaving.map(|source| source.request) else {
+            return;
+        };
+        if !self.draining && track.is_wanted() {
+            self.remove_source(id, session);
+            self.close(request, StreamCode::GOING_AWAY);
+            self.ask(id, &name, session);
+            self.note_again(id, session, 0);
         }
     }
 

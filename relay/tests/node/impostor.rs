@@ -9,15 +9,17 @@ use headwater_pubsub::net::{
     Clock, DataEvent, Dialer, Handler, ObjectReceiver, ObjectStream, QuicLimits, SessionEnd, SessionHandle,
     Sink, object_queue,
 };
-use headwater_pubsub::session::{Accepted, Event, IncomingRequest, Limits, RequestKey, Side};
+use headwater_pubsub::session::{Accepted, Event, IncomingRequest, Limits, RequestKey, Session, Side};
 use headwater_pubsub::wire::control::{RequestError, Setup};
 use headwater_pubsub::wire::data::{SubgroupHeader, SubgroupId};
 use headwater_pubsub::wire::{
-    FullTrackName, Parameters, Properties, SessionCode, Token, TrackName, TrackNamespace,
+    FullTrackName, Parameters, Properties, SessionCode, StreamCode, Token, TrackName, TrackNamespace,
 };
-use headwater_relay::overlay::id::{NodeId, Seq};
+use headwater_relay::overlay::id::{Distance, Neighbour, NodeId, Seq};
+use headwater_relay::overlay::logs;
 use headwater_relay::overlay::message::{
-    AliasWriter, Beacon, Fit, Hash, Hello, MAX_OBJECT, ObjectWriter, Record, Roles, Signature, VERSION,
+    AliasWriter, Attributes, Beacon, Entry, Fit, Hash, Hello, MAX_OBJECT, ObjectWriter, Record, Roles, Row,
+    Signature, VERSION,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -89,9 +91,39 @@ impl Member {
     }
 }
 
+/// The key of a member, for its log.
+struct Signing(Arc<NodeIdentity>);
+
+impl logs::Sign for Signing {
+    fn sign(&self, bytes: &[u8]) -> Signature {
+        Signature(self.0.sign(OVERLAY, bytes).0)
+    }
+}
+
+struct Believing;
+
+impl logs::Verify for Believing {
+    fn verify(&self, _: NodeId, _: &[u8], _: Signature) -> bool {
+        true
+    }
+
+    fn may_announce(&self, _: NodeId, _: &Entry) -> bool {
+        true
+    }
+}
+
+/// A subscription of the node to a track of the neighbour, accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    key: RequestKey,
+    alias: u64,
+}
+
 /// What the session says to the story.
 enum Told {
     Alias(u64),
+    Wanted(Wanted),
+    Unwanted(RequestKey, Option<StreamCode>),
     Accepted(RequestKey),
     Refused(RequestError),
 }
@@ -127,15 +159,21 @@ impl Handler for Script {
             }
             Event::Request {
                 key,
-                request: IncomingRequest::Subscribe { .. },
+                request: IncomingRequest::Subscribe { track, .. },
                 ..
-            } => Told::Alias(
-                session
+            } => {
+                let alias = session
                     .act(|session, _| {
                         session.accept_subscribe(key, Parameters::default(), Properties::empty())
                     })
-                    .expect("asked"),
-            ),
+                    .expect("asked");
+                if track == gossip_track() {
+                    Told::Alias(alias)
+                } else {
+                    Told::Wanted(Wanted { key, alias })
+                }
+            }
+            Event::Cancelled { key, code } => Told::Unwanted(key, code),
             Event::Accepted {
                 key,
                 answer: Accepted::Subscribe { .. },
@@ -153,6 +191,19 @@ impl Handler for Script {
 fn gossip_track() -> FullTrackName {
     let namespace = TrackNamespace::new([".session"]).expect("short");
     FullTrackName::new(namespace, TrackName::new("headwater-gossip").expect("short")).expect("short")
+}
+
+/// Of the first group of a track.
+const fn header(track_alias: u64) -> SubgroupHeader {
+    SubgroupHeader {
+        track_alias,
+        group: 0,
+        subgroup: SubgroupId::Zero,
+        priority: Some(0),
+        has_properties: false,
+        end_of_group: false,
+        first_object: true,
+    }
 }
 
 /// A session as it is before anybody is believed.
@@ -228,24 +279,16 @@ impl Impostor {
                 Told::Alias(given) => alias = Some(given),
                 Told::Accepted(key) => accepted = Some(key),
                 Told::Refused(error) => panic!("refused: {error:?}"),
+                Told::Wanted(_) | Told::Unwanted(..) => panic!("before HELLO"),
             }
         }
         let (sender, receiver) = object_queue(QUEUE);
         this.handle
             .receive(accepted.expect("accepted"), Sink::Reader(sender));
         this._gossip = Some(receiver);
-        let header = SubgroupHeader {
-            track_alias: alias.expect("given"),
-            group: 0,
-            subgroup: SubgroupId::Zero,
-            priority: Some(0),
-            has_properties: false,
-            end_of_group: false,
-            first_object: true,
-        };
         this.stream = Some(
             this.handle
-                .open_object_stream(header, 0)
+                .open_object_stream(header(alias.expect("given")), 0)
                 .await
                 .expect("in session"),
         );
@@ -257,7 +300,7 @@ impl Impostor {
         loop {
             match within("an answer", self.told.recv()).await.expect("told") {
                 Told::Refused(error) => return error,
-                Told::Alias(_) => {}
+                Told::Alias(_) | Told::Wanted(_) | Told::Unwanted(..) => {}
                 Told::Accepted(_) => panic!("the papers were taken"),
             }
         }
@@ -271,6 +314,99 @@ impl Impostor {
             .expect("whole")
             .clone()
             .expect("SETUP came")
+    }
+
+    /// The node's next subscription to a track.
+    pub(crate) async fn wanted(&mut self) -> Wanted {
+        match within("a subscription", self.told.recv()).await.expect("told") {
+            Told::Wanted(wanted) => wanted,
+            _ => panic!("no subscription"),
+        }
+    }
+
+    /// The node ends a subscription, with this code.
+    pub(crate) async fn unwanted(&mut self, wanted: Wanted) -> Option<StreamCode> {
+        match within("its end", self.told.recv()).await.expect("told") {
+            Told::Unwanted(key, code) if key == wanted.key => code,
+            _ => panic!("goes on"),
+        }
+    }
+
+    /// Retracts the route to `origin`.
+    pub(crate) async fn retract(&mut self, origin: NodeId, epoch: u64) {
+        let row = Row {
+            origin,
+            seq: Seq { epoch, number: 1 },
+            distance: None,
+            full: false,
+            reset: false,
+            beacon_follows: false,
+            log_version: 0,
+        };
+        self.say(&[Record::Route(vec![row])]).await;
+    }
+
+    /// Whether the story heard all that it was told.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// Publishes a group of one object.
+    pub(crate) async fn publish(&self, wanted: Wanted, group: u64) {
+        let header = SubgroupHeader {
+            group,
+            end_of_group: true,
+            ..header(wanted.alias)
+        };
+        let stream = self.handle.open_object_stream(header, 0).await;
+        let mut stream = stream.expect("in session");
+        stream.write(0, Bytes::from_static(b"x")).await.expect("taken");
+        stream.finish().await.expect("taken");
+    }
+
+    /// GOAWAY on the stream of a subscription: it is to be made again.
+    pub(crate) fn send_elsewhere(&self, wanted: Wanted) {
+        let goaway = |session: &mut Session, now| {
+            session.request_goaway(now, wanted.key, Bytes::new(), std::time::Duration::ZERO)
+        };
+        self.handle.act(goaway).expect("the first");
+    }
+
+    /// Says the log of `member`, who announces `entry`, behind its beacon and how far it is.
+    pub(crate) async fn announce(
+        &mut self,
+        member: &Member,
+        epoch: u64,
+        distance: u64,
+        entry: Option<Entry>,
+    ) {
+        let id = member.id();
+        let (sign, verify) = (Box::new(Signing(member.identity.clone())), Box::new(Believing));
+        let mut log = logs::Logs::new(id, epoch, logs::Limits::default(), sign, verify);
+        let (now, node) = (std::time::Duration::ZERO, Neighbour(0));
+        log.neighbour_up(now, node);
+        let seq = Seq { epoch, number: 1 };
+        let row = Row {
+            origin: id,
+            seq,
+            distance: Distance::new(distance),
+            full: false,
+            reset: false,
+            beacon_follows: true,
+            log_version: 0,
+        };
+        self.say(&[member.beacon(id, seq), Record::Route(vec![row])])
+            .await;
+        if let Some(entry) = entry {
+            let attributes = Attributes::default();
+            log.announce(now, entry, attributes, logs::Scope::World)
+                .expect("room");
+            let mut object = ObjectWriter::new(&mut self.aliases, MAX_OBJECT);
+            log.flush(now, node, &mut object);
+            let object = object.finish();
+            self.say_bytes(object).await;
+        }
+        self.say(&[Record::SnapshotEnd]).await;
     }
 
     /// Says these records in one object.

@@ -18,6 +18,7 @@ mod impostor;
 mod join;
 mod members;
 mod mesh;
+mod mesh_moved;
 mod mesh_nodes;
 mod mesh_paths;
 mod mesh_requests;

@@ -1,5 +1,7 @@
 //! Tracks of other nodes: pulled from where the overlay says, kept apart by origin, joined for clients.
 
+use headwater_pubsub::wire::StreamCode;
+
 use super::*;
 use crate::overlay::id::NodeId;
 use crate::overlay::message::Entry;
@@ -105,6 +107,55 @@ fn the_next_neighbour_is_asked_before_the_first_is_left() {
             .iter()
             .any(|output| matches!(output, Output::Close { request, .. } if *request == closed))
     );
+}
+
+#[test]
+fn a_neighbour_that_sends_the_subscription_elsewhere_serves_until_another_does() {
+    let (mut world, id, old) = watching();
+    let request = RequestRef::Hub(SessionId(7), old);
+    let outputs = world.feed(Input::RequestGoaway { request });
+    let left = Output::Upstream {
+        track: id,
+        session: SessionId(7),
+        state: UpstreamState::Left,
+    };
+    assert_eq!(outputs, [left], "the overlay is to name another");
+    let outputs = upstream(&mut world, id, 8, true);
+    let [(8, tag)] = asked(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    let closes = |output: &Output| matches!(output, Output::Close { request: closed, code } if *closed == request && *code == StreamCode::GOING_AWAY);
+    assert!(!outputs.iter().any(closes), "not before the new one is there");
+    assert!(world.accept(tag).iter().any(closes));
+    assert_eq!(world.pass(Duration::from_secs(20)), []);
+}
+
+#[test]
+fn a_neighbour_that_sends_the_subscription_elsewhere_is_asked_again_if_there_is_no_other() {
+    let (mut world, id, old) = watching();
+    let request = RequestRef::Hub(SessionId(7), old);
+    world.feed(Input::RequestGoaway { request });
+    let outputs = upstream(&mut world, id, 7, true);
+    let [(7, tag)] = asked(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    assert!(
+        matches!(outputs[0], Output::Close { request: closed, code: StreamCode::GOING_AWAY } if closed == request),
+        "a session has one of a track"
+    );
+    // It has not heard of the end of the old one yet.
+    assert_eq!(world.refuse(tag, RequestErrorCode::DUPLICATE_SUBSCRIPTION), []);
+    let again = world.pass(Duration::from_millis(50));
+    let [(7, tag)] = asked(&again)[..] else {
+        panic!("{again:?}")
+    };
+    let established = Output::Upstream {
+        track: id,
+        session: SessionId(7),
+        state: UpstreamState::Established,
+    };
+    assert_eq!(world.accept(tag), [established]);
+    assert_eq!(world.pass(Duration::from_secs(20)), []);
 }
 
 #[test]
