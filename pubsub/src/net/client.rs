@@ -7,6 +7,7 @@
 //! request, and leaves the move to the caller.
 
 mod dispatch;
+mod moved;
 mod offer;
 pub(super) mod request;
 mod serve;

@@ -26,7 +26,7 @@ use super::{
     reader::ReceivedObject,
 };
 use crate::{
-    session::{Accepted, FetchTarget, RequestKey},
+    session::{Accepted, FetchTarget, IllegalMove, RequestKey},
     wire::{
         Filter, FullTrackName, GroupOrder, Location, Parameters, Properties, RequestErrorCode,
         control::PublishDone,
@@ -205,6 +205,26 @@ impl Subscriber {
     /// Hears whether the peer wants this request made again elsewhere.
     pub fn goaway(&self) -> GoawayWatch {
         self.request.client.inner.goaway_watch(self.request.key)
+    }
+
+    /// The same of the fetch for the past that [`Client::join`] asked for, while it is read: see [`FetchReader::goaway`].
+    pub fn past_goaway(&self) -> GoawayWatch {
+        self.join
+            .as_ref()
+            .map_or_else(GoawayWatch::deaf, |join| join.past.goaway())
+    }
+
+    /// Ask the publisher of a track that it offered to us ([`TrackOffer`](super::TrackOffer)) to offer it again at `uri`, or if
+    /// that is empty on this session. A client can name no `uri`. The subscription goes on meanwhile: with a `timeout` above zero
+    /// it is reset with GOING_AWAY after it.
+    ///
+    /// # Errors
+    /// It was said before, the subscription is over, or a client names a URI.
+    pub fn send_goaway(&self, uri: &str, timeout: std::time::Duration) -> Result<(), IllegalMove> {
+        let uri = bytes::Bytes::copy_from_slice(uri.as_bytes());
+        let key = self.request.key;
+        let handle = self.request.client.handle();
+        handle.act(|session, now| session.request_goaway(now, key, uri, timeout))
     }
 
     /// How the publisher ended the subscription; `None` while it has not, or if the session ended first.

@@ -130,8 +130,33 @@ fn options(clock: Clock) -> ConnectOptions {
     }
 }
 
+/// A client that runs while the set is held, and the connection that it made, on which nothing was said.
+pub(crate) async fn scripted(clock: Clock) -> (Client, quinn::Connection, JoinSet<net::SessionEnd>) {
+    let (server, dialer, url) = place(Wire::Quic);
+    let accepting = async { server.accept().await.expect("open").await.expect("a handshake") };
+    let (near, connection) = tokio::join!(connect(&dialer, &url, options(clock)), accepting);
+    let (client, driver) = near.expect("connected");
+    let mut drivers = JoinSet::new();
+    drivers.spawn(driver.run());
+    (client, connection, drivers)
+}
+
 /// A client that is not running yet, and the transport that accepted it.
 pub(crate) async fn dial(wire: Wire, clock: Clock) -> ((Client, Driver), Transport) {
+    let (server, dialer, url) = place(wire);
+    let accepting = async {
+        let incoming = server.accept().await.expect("open");
+        net::accept(incoming, &QuicLimits::default())
+            .await
+            .expect("a handshake")
+            .transport
+    };
+    let (near, transport) = tokio::join!(connect(&dialer, &url, options(clock)), accepting);
+    (near.expect("connected"), transport)
+}
+
+/// Where to dial, and with what.
+fn place(wire: Wire) -> (quinn::Endpoint, Dialer, url::Url) {
     let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let certificate = certified.cert.der().clone();
     let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).expect("a key");
@@ -151,15 +176,7 @@ pub(crate) async fn dial(wire: Wire, clock: Clock) -> ((Client, Driver), Transpo
     let url = format!("{scheme}://{address}/live?room=1")
         .parse()
         .expect("a URL");
-    let accepting = async {
-        let incoming = server.accept().await.expect("open");
-        net::accept(incoming, &limits)
-            .await
-            .expect("a handshake")
-            .transport
-    };
-    let (near, transport) = tokio::join!(connect(&dialer, &url, options(clock)), accepting);
-    (near.expect("connected"), transport)
+    (server, dialer, url)
 }
 
 fn server_tls(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> rustls::ServerConfig {

@@ -8,6 +8,7 @@
 
 mod cut;
 mod discovery;
+mod elsewhere;
 mod ending;
 mod fetch;
 mod harness;

@@ -27,7 +27,12 @@ impl Handler for Inner {
                 self.answer(key, Ok(answer));
             }
             Event::Rejected { key, error } => {
-                self.failed(session, key, RequestFailed::Refused(Box::new(error)))
+                let offer = self.serving(key);
+                let code = error.code;
+                self.failed(session, key, RequestFailed::Refused(Box::new(error)));
+                if let Some(offer) = offer {
+                    self.offer_refused(session, &offer, code);
+                }
             }
             Event::UpdateAnswered { key, result } => self.answer_update(
                 key,
@@ -82,10 +87,7 @@ impl Handler for Inner {
             Event::Ended { key, code } => self.ended_by_peer(session, key, code),
             Event::OpenRefused { key } => self.open_refused(session, key),
             Event::RequestGoaway { key, uri, timeout } => {
-                // Moving it is the caller's; it ends by itself after the timeout.
-                if let Some(told) = self.state().goaways.get(&key) {
-                    told.send_replace(Some(Goaway { uri, timeout }));
-                }
+                self.sent_elsewhere(session, key, Goaway { uri, timeout })
             }
             Event::Closed { code, reason } => self.finish(&SessionEnd::Closed { code, reason }),
         }
@@ -96,8 +98,11 @@ impl Handler for Inner {
             // Of use to relays, which answer for how long a join takes.
             DataEvent::FirstObject { .. } => {}
             DataEvent::SubscriptionEnded { key, .. } => {
-                self.state().serving.remove(&key);
+                let serving = self.state().serving.remove(&key);
                 self.end_request(key, RequestEnd::Finished);
+                if let Some(serving) = serving {
+                    self.offer_ended(session, &serving);
+                }
             }
             DataEvent::FetchHole { key, start, end } => session.fetch_unknown(key, start, end),
             DataEvent::FetchEnded { key } => {
@@ -142,7 +147,9 @@ impl Inner {
         if serving.is_some() {
             session.stop_sending(key, StreamCode::CANCELLED);
         }
-        self.answer(key, Err(RequestFailed::Ended(code)));
+        let elsewhere = self.goaway_watch(key).get();
+        let failed = elsewhere.map_or(RequestFailed::Ended(code), RequestFailed::Elsewhere);
+        self.answer(key, Err(failed));
         self.end_feed(key);
         let set = {
             let mut state = self.state();

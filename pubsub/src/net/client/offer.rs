@@ -4,7 +4,7 @@
 use super::{
     Client, RequestEnd, RequestFailed,
     serve::subscribe_options,
-    state::{Inner, Serving, ServingKind},
+    state::{Inner, Offer, Serving, ServingKind},
 };
 use crate::{
     fanout::{SubscribeError, Subscription},
@@ -96,12 +96,12 @@ impl Inner {
             wanted.map(|(_, track)| track.clone()).collect()
         };
         for track in tracks {
-            self.offer(session, key, track);
+            self.offer(session, Offer::first(key), track);
         }
     }
 
     /// Offer a track to a SUBSCRIBE_TRACKS of the peer. One that the peer subscribes to already is not offered.
-    fn offer(&self, session: &SessionHandle, watcher: RequestKey, track: PublishedTrack) {
+    pub(super) fn offer(&self, session: &SessionHandle, offer: Offer, track: PublishedTrack) {
         let edge = track.track().edge();
         let parameters = Parameters {
             largest_object: edge.largest,
@@ -114,8 +114,8 @@ impl Inner {
                 let (key, alias) = session.publish(name, parameters, properties, true)?;
                 let kind = ServingKind::Publication {
                     alias,
-                    watcher: Some(watcher),
                     edge,
+                    offer: Some(offer),
                 };
                 self.state().serving.insert(key, Serving { track, kind });
                 Ok::<_, crate::session::RequestRefused>(())
@@ -128,15 +128,13 @@ impl Inner {
         let serving = self.state().serving.remove(&key);
         if let Some(Serving {
             track,
-            kind:
-                ServingKind::Publication {
-                    watcher: Some(watcher),
-                    ..
-                },
+            kind: ServingKind::Publication {
+                offer: Some(offer), ..
+            },
         }) = serving
         {
             let _over = session
-                .act(|session, _| session.publish_blocked(watcher, track.name()))
+                .act(|session, _| session.publish_blocked(offer.watcher, track.name()))
                 .is_err();
         }
         self.failed(session, key, RequestFailed::Ended(None));
@@ -144,7 +142,19 @@ impl Inner {
 
     /// The peer accepted our PUBLISH: its objects flow.
     pub(super) fn publish_accepted(&self, session: &SessionHandle, key: RequestKey, parameters: &Parameters) {
-        let serving = self.state().serving.get(&key).cloned();
+        let serving = {
+            let mut state = self.state();
+            let serving = state.serving.get_mut(&key);
+            serving.map(|serving| {
+                if let ServingKind::Publication {
+                    offer: Some(offer), ..
+                } = &mut serving.kind
+                {
+                    offer.accepted = true;
+                }
+                serving.clone()
+            })
+        };
         let Some(Serving {
             track,
             kind: ServingKind::Publication { alias, edge, .. },
@@ -193,6 +203,7 @@ impl Client {
         let (namespace_watchers, track_watchers) = {
             let mut state = self.inner.state();
             state.served.insert(track.name().clone(), track.clone());
+            state.offers_elsewhere.entry(track.name().clone()).or_default();
             let wants = |watchers: &std::collections::BTreeMap<RequestKey, TrackNamespace>| {
                 let wanting = watchers.iter().filter(|(_, prefix)| namespace.has_prefix(prefix));
                 wanting.map(|(key, _)| *key).collect::<Vec<_>>()
@@ -203,7 +214,7 @@ impl Client {
             tell_namespace(&self.handle, key, namespace);
         }
         for key in track_watchers {
-            self.inner.offer(&self.handle, key, track.clone());
+            self.inner.offer(&self.handle, Offer::first(key), track.clone());
         }
     }
 
@@ -215,6 +226,7 @@ impl Client {
             if state.served.remove(track).is_none() {
                 return;
             }
+            state.offers_elsewhere.remove(track);
             let of_track = state
                 .serving
                 .iter()

@@ -2,7 +2,7 @@
 
 use tokio::sync::{oneshot, watch};
 
-use super::Client;
+use super::{Client, state::Goaway};
 use crate::{
     net::SessionEnd,
     session::{Accepted, IllegalMove, RequestKey, RequestRefused, Session},
@@ -19,6 +19,10 @@ pub enum RequestFailed {
     /// The peer sent GOAWAY: connect again and ask there.
     #[error("the peer is going away")]
     GoingAway,
+    /// Instead of an answer the peer sent just this request elsewhere (GOAWAY on its stream): to the URI, if there is one. A FETCH or
+    /// TRACK_STATUS that is sent to this session again was asked once more already.
+    #[error("the peer sends the request elsewhere")]
+    Elsewhere(Goaway),
     /// The peer ended the request's stream without an answer, or an answered request ended meanwhile.
     #[error("the peer ended the request without an answer")]
     Ended(Option<StreamCode>),
@@ -118,6 +122,16 @@ impl Asked {
         let Self { request, answer } = self;
         let answer = request.client.wait(answer).await?;
         Ok((request, answer))
+    }
+
+    /// The same for a request that a GOAWAY in place of the answer ends: one that can be made again at once.
+    pub(crate) async fn answer_here(self) -> Answer<(Request, Accepted)> {
+        let mut goaway = self.request.client.inner.goaway_watch(self.request.key);
+        tokio::select! {
+            biased;
+            answer = self.answer() => answer,
+            goaway = goaway.heard() => Err(RequestFailed::Elsewhere(goaway)),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         publisher::PublishedTrack,
         subscriber::Feed,
     },
-    session::{Accepted, PeerSetup, RequestKey},
+    session::{Accepted, PeerSetup, RequestKey, Time},
     track::Edge,
     wire::{FullTrackName, Parameters, TrackNamespace},
 };
@@ -47,6 +47,13 @@ impl GoawayWatch {
     /// What the peer has said.
     pub fn get(&self) -> Option<Goaway> {
         self.heard.as_ref().and_then(|heard| heard.borrow().clone())
+    }
+
+    /// The same, but only if it names no other place.
+    pub(crate) async fn heard_here(&mut self) {
+        if !self.heard().await.uri.is_empty() {
+            std::future::pending().await
+        }
     }
 
     /// Wait until the peer says it; never ready if the request ends without. Cancel-safe.
@@ -92,6 +99,8 @@ pub(crate) struct State {
 
     /// Tracks that the peer may ask for.
     pub(crate) served: BTreeMap<FullTrackName, PublishedTrack>,
+    /// Of each of them: whom to tell if the peer wants our offers of it made elsewhere.
+    pub(crate) offers_elsewhere: BTreeMap<FullTrackName, watch::Sender<Option<Goaway>>>,
     /// Requests of the peer that are answered from a track, and publications of ours.
     pub(crate) serving: HashMap<RequestKey, Serving>,
     /// The peer's SUBSCRIBE_NAMESPACE requests.
@@ -115,12 +124,26 @@ pub(crate) enum ServingKind {
     Subscription,
     /// The peer's FETCH.
     Fetch,
-    /// Our PUBLISH: its objects from `edge` on flow once the peer accepts. Offered for a SUBSCRIBE_TRACKS of the peer, or by itself.
+    /// Our PUBLISH: its objects from `edge` on flow once the peer accepts.
     Publication {
         alias: u64,
-        watcher: Option<RequestKey>,
         edge: Edge,
+        /// The SUBSCRIBE_TRACKS of the peer that it was offered for, unless it was offered by itself.
+        offer: Option<Offer>,
     },
+}
+
+/// What an offer for a SUBSCRIBE_TRACKS is for, and how often it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) watcher: RequestKey,
+    /// How often in a row the peer sent it elsewhere, and when it did so last.
+    pub(crate) moves: u32,
+    pub(crate) moved: Time,
+    /// The peer accepted it.
+    pub(crate) accepted: bool,
+    /// It is to be made again once it is over.
+    pub(crate) again: bool,
 }
 
 impl Inner {
@@ -150,6 +173,11 @@ impl Inner {
         state.goaways.remove(&key);
         state.offers.retain(|offers| offers.key() != Some(key));
         state.serving.remove(&key)
+    }
+
+    /// What a request of the peer, or an offer of ours, is served from.
+    pub(super) fn serving(&self, key: RequestKey) -> Option<Serving> {
+        self.state().serving.get(&key).cloned()
     }
 
     /// Who hears of a GOAWAY on the stream of a request.

@@ -27,7 +27,7 @@ pub struct TrackStatus {
 }
 
 impl Client {
-    /// Ask for the state of a track without subscribing.
+    /// Ask for the state of a track without subscribing; once more if the peer wants that.
     ///
     /// # Errors
     /// See [`RequestFailed`].
@@ -42,8 +42,15 @@ impl Client {
             authorization_tokens: options.tokens,
             ..Parameters::default()
         };
-        let asked = self.ask(|session| session.track_status(track, parameters), |_, _| ())?;
-        let (_request, answer) = asked.answer().await?;
+        let ask = || {
+            let (track, parameters) = (track.clone(), parameters.clone());
+            self.ask(|session| session.track_status(track, parameters), |_, _| ())
+        };
+        let answer = match ask()?.answer_here().await {
+            Err(RequestFailed::Elsewhere(goaway)) if goaway.uri.is_empty() => ask()?.answer_here().await,
+            answer => answer,
+        };
+        let (_request, answer) = answer?;
         let Accepted::TrackStatus {
             parameters,
             properties,

@@ -74,8 +74,14 @@ impl Publication {
     }
 }
 
-impl Drop for Publication {
-    fn drop(&mut self) {
+impl Publication {
+    /// End the subscription at once and reset its streams, as dropping does, for this reason: GOING_AWAY once the track is published
+    /// where [the peer sent it](Self::goaway).
+    pub fn end(self, code: PublishDoneCode, reason: &str) {
+        self.withdraw(code, reason);
+    }
+
+    fn withdraw(&self, code: PublishDoneCode, reason: &str) {
         let serving = {
             let mut state = self.client.inner.state();
             state.endings.remove(&self.key);
@@ -83,10 +89,14 @@ impl Drop for Publication {
             state.serving.remove(&self.key)
         };
         if serving.is_some() {
-            self.client
-                .handle()
-                .end_subscription(self.key, PublishDoneCode::SUBSCRIPTION_ENDED, "withdrawn");
+            self.client.handle().end_subscription(self.key, code, reason);
         }
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        self.withdraw(PublishDoneCode::SUBSCRIPTION_ENDED, "withdrawn");
     }
 }
 
@@ -156,8 +166,8 @@ impl Client {
                 state.endings.insert(key, sender);
                 let kind = ServingKind::Publication {
                     alias: alias.get(),
-                    watcher: None,
                     edge,
+                    offer: None,
                 };
                 state.serving.insert(
                     key,

@@ -13,7 +13,7 @@ use crate::{
     net::{
         FillSink,
         client::{
-            Client, RequestFailed,
+            Client, GoawayWatch, RequestFailed,
             request::{Asked, Request},
         },
         queue::{ObjectReceiver, object_queue},
@@ -90,7 +90,8 @@ pub struct FetchReader {
 /// What one FETCH gives of the result; all of it, unless it is cut.
 #[derive(Debug)]
 pub(super) struct Part {
-    _request: Request,
+    request: Request,
+    goaway: GoawayWatch,
     queue: ObjectReceiver,
     stage: watch::Receiver<Stage>,
 }
@@ -124,7 +125,7 @@ impl FetchReader {
                 return over.map(|()| None);
             }
             if !self.rest.is_asking() {
-                match self.part.next().await {
+                match self.part.next(self.rest.may_ask()).await {
                     Ok(Some(object)) => {
                         self.rest.came(object.location);
                         return Ok(Some(object));
@@ -157,6 +158,12 @@ impl FetchReader {
         self.end
     }
 
+    /// Hears whether the peer wants the fetch made again at another URI. It goes on here until it is cut. What the peer wants asked
+    /// again on this session, is.
+    pub fn goaway(&self) -> GoawayWatch {
+        self.part.goaway.clone()
+    }
+
     /// Whether the result reaches the end of the track.
     pub const fn reaches_end_of_track(&self) -> bool {
         self.end_of_track
@@ -169,8 +176,8 @@ impl FetchReader {
 }
 
 impl Part {
-    /// Cancel-safe.
-    async fn next(&mut self) -> Result<Option<ReceivedObject>, FetchCut> {
+    /// `follows`: a GOAWAY to this session is a cut. Cancel-safe.
+    async fn next(&mut self, follows: bool) -> Result<Option<ReceivedObject>, FetchCut> {
         loop {
             let (filled, over) = {
                 let stage = self.stage.borrow_and_update();
@@ -191,6 +198,11 @@ impl Part {
                     (None, None) => self.stage.changed().await.map_err(|_forgotten| FetchCut)?,
                 },
                 changed = self.stage.changed(), if !over => changed.map_err(|_forgotten| FetchCut)?,
+                // All that came was given: the rest is asked for again.
+                () = self.goaway.heard_here(), if follows => {
+                    self.request.client.handle().receive_fetch_no_more(self.request.key);
+                    return Err(FetchCut);
+                }
             }
         }
     }
@@ -200,6 +212,8 @@ impl Part {
 #[derive(Debug)]
 pub(super) struct AskedFetch {
     asked: Asked,
+    target: FetchTarget,
+    options: FetchOptions,
     queue: ObjectReceiver,
     feed: Arc<Feed>,
 }
@@ -230,9 +244,23 @@ impl AskedFetch {
         })
     }
 
+    /// Asks once more if the peer wants that.
     pub(super) async fn part(self) -> Result<(Part, Answer), RequestFailed> {
-        let Self { asked, queue, feed } = self;
-        let (request, answer) = asked.answer().await?;
+        let client = self.asked.request.client.clone();
+        let (target, options) = (self.target.clone(), self.options.clone());
+        match self.answered().await {
+            Err(RequestFailed::Elsewhere(goaway)) if goaway.uri.is_empty() => {
+                client.ask_fetch(target, options)?.answered().await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn answered(self) -> Result<(Part, Answer), RequestFailed> {
+        let Self {
+            asked, queue, feed, ..
+        } = self;
+        let (request, answer) = asked.answer_here().await?;
         let Accepted::Fetch {
             end_of_track,
             end,
@@ -243,7 +271,8 @@ impl AskedFetch {
             return Err(RequestFailed::Ended(None));
         };
         let part = Part {
-            _request: request,
+            goaway: request.client.inner.goaway_watch(request.key),
+            request,
             queue,
             stage: feed.subscribe(),
         };
@@ -286,6 +315,7 @@ impl Client {
     ) -> Result<AskedFetch, RequestFailed> {
         let (sender, queue) = object_queue(options.queue_bytes);
         let order = options.group_order.unwrap_or_default();
+        let (again, asked_with) = (target.clone(), options.clone());
         let parameters = Parameters {
             subscriber_priority: (options.priority != 128).then_some(options.priority),
             group_order: options.group_order,
@@ -302,6 +332,12 @@ impl Client {
         )?;
         self.handle()
             .receive_fetch(asked.request.key, FillSink::Reader(sender, order));
-        Ok(AskedFetch { asked, queue, feed })
+        Ok(AskedFetch {
+            asked,
+            target: again,
+            options: asked_with,
+            queue,
+            feed,
+        })
     }
 }

@@ -75,6 +75,13 @@ impl Rest {
         self.asking.is_some()
     }
 
+    /// Whether what is missing after a cut can be asked for.
+    pub(super) fn may_ask(&self) -> bool {
+        // After a cut in descending order the rest is no range.
+        let ascending = self.options.group_order.unwrap_or_default() == GroupOrder::Ascending;
+        ascending && self.tries < self.options.again && !self.client.has_ended()
+    }
+
     /// Asks for what is missing. Cancel-safe: called again it goes on.
     pub(super) async fn ask(&mut self) -> Sequel {
         loop {
@@ -82,9 +89,7 @@ impl Rest {
                 if self.is_complete() {
                     return Sequel::Nothing;
                 }
-                // After a cut in descending order the rest is no range.
-                let ascending = self.options.group_order.unwrap_or_default() == GroupOrder::Ascending;
-                if !ascending || self.tries >= self.options.again || self.client.has_ended() {
+                if !self.may_ask() {
                     return Sequel::Lost;
                 }
                 self.tries += 1;
