@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::reading::{Next, Reading};
-use crate::link::{InCircles, Link, Moves, Session, elsewhere};
+use crate::link::{InCircles, Link, Moves, Session};
 use crate::output::Console;
 
 /// How long a request may wait at the relay for the track.
@@ -210,6 +210,13 @@ impl Feed {
                         }
                     }
                 }
+                Err(RequestFailed::Elsewhere(goaway)) => {
+                    if let Err(circles) = moves.count(Instant::now()) {
+                        return out.send(Event::Refused(in_circles(circles))).await;
+                    }
+                    detour = current.link.follow(&goaway).await.or(away);
+                    continue;
+                }
                 // What another server says does not bind this one.
                 Err(failed)
                     if away.is_none() && self.is_final(&failed) && moves.is_steady(Instant::now()) =>
@@ -301,34 +308,33 @@ impl Feed {
         if largest < next {
             return Ok(Reading::new(subscriber, None));
         }
-        let past = self.missed(client, next, largest).await;
+        let past = self.missed(client, next, largest).await?;
         Ok(Reading::new(subscriber, past))
     }
 
-    /// What was published from `next` to `last` while there was no session.
-    async fn missed(&self, client: &Client, next: Location, last: Location) -> Option<FetchReader> {
+    /// What was published from `next` to `last` while there was no session. Fails only if it is to be asked elsewhere.
+    async fn missed(
+        &self,
+        client: &Client,
+        next: Location,
+        last: Location,
+    ) -> Result<Option<FetchReader>, RequestFailed> {
         let last = FetchEnd::Object(last);
-        let fetched = client
-            .fetch(self.track.clone(), next, last, FetchOptions::default())
-            .await;
-        // The past may be gone; the present goes on.
-        let gone =
-            |failed: &RequestFailed| tracing::info!(track = %self.track, %failed, "what was missed is gone");
-        fetched.inspect_err(gone).ok()
+        let fetched = client.fetch(self.track.clone(), next, last, FetchOptions::default());
+        match fetched.await {
+            Ok(fetched) => Ok(Some(fetched)),
+            Err(elsewhere @ RequestFailed::Elsewhere(_)) => Err(elsewhere),
+            Err(failed) => {
+                // The past may be gone; the present goes on.
+                tracing::info!(track = %self.track, %failed, "what was missed is gone");
+                Ok(None)
+            }
+        }
     }
 
     async fn read(&mut self, mut reading: Reading, link: &Link, out: &Output) -> Result<End, Gone> {
-        let mut goaway = reading.goaway();
-        let moving = async {
-            match elsewhere(&goaway.heard().await) {
-                Some(url) => link
-                    .dial_elsewhere(&url)
-                    .await
-                    .inspect_err(|failure| tracing::info!(%failure, "the server sent us elsewhere in vain"))
-                    .ok(),
-                None => None,
-            }
-        };
+        let goaway = reading.goaway();
+        let moving = async { link.follow(&goaway.await).await };
         tokio::pin!(moving);
         // Where the subscription is now, it goes on until there is another place.
         loop {
@@ -357,8 +363,12 @@ impl Feed {
                 if started_over(next, object.location) {
                     self.next = None;
                 } else if object.location > next {
-                    let past = self.missed(&client, next, object.location).await;
-                    reading.read_before(past, object);
+                    match self.missed(&client, next, object.location).await {
+                        Err(RequestFailed::Elsewhere(goaway)) => {
+                            return Ok(End::Moved(link.follow(&goaway).await));
+                        }
+                        past => reading.read_before(past.unwrap_or_default(), object),
+                    }
                     continue;
                 }
             }

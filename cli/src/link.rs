@@ -202,6 +202,16 @@ impl Link {
         self.open(&self.target_at(url.clone()), token).await
     }
 
+    /// The session that a GOAWAY on the stream of one request leads to; `None`: it is to be made again at home, for that is where it
+    /// leads or there is nobody elsewhere.
+    pub async fn follow(&self, goaway: &Goaway) -> Option<Session> {
+        let url = elsewhere(goaway)?;
+        let session = self.dial_elsewhere(&url).await;
+        session
+            .inspect_err(|failure| tracing::info!(%failure, "the server sent us elsewhere in vain"))
+            .ok()
+    }
+
     fn target_at(&self, url: Url) -> Target {
         Target {
             url,

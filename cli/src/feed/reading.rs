@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 
 use headwater_pubsub::net::{
-    Client, FetchReader, GoawayWatch, Ordered, OrderedOptions, Past, ReceivedObject, Subscriber,
+    Client, FetchReader, Goaway, Ordered, OrderedOptions, Past, ReceivedObject, Subscriber,
 };
 use headwater_pubsub::wire::control::PublishDone;
+
+use crate::link::elsewhere;
 
 /// Bytes of the present held while the past is read; beyond, the rest of the past is given up.
 const EARLY_BYTES: usize = 64 << 20;
@@ -53,9 +55,22 @@ impl Reading {
         self.early.push_front(object);
     }
 
-    /// Tells when the subscription is sent elsewhere.
-    pub(super) fn goaway(&self) -> GoawayWatch {
-        self.live.subscriber().goaway()
+    /// Tells when the subscription is sent elsewhere, or its past to another URI: they belong together. The past is asked for
+    /// again without us if it is to come from the same place.
+    pub(super) fn goaway(&self) -> impl Future<Output = Goaway> + use<> {
+        let subscriber = self.live.subscriber();
+        let mut live = subscriber.goaway();
+        let past = self.past.as_ref().map(FetchReader::goaway);
+        let mut past = past.unwrap_or_else(|| subscriber.past_goaway());
+        async move {
+            tokio::select! {
+                goaway = live.heard() => return goaway,
+                goaway = past.heard() => if elsewhere(&goaway).is_some() {
+                    return goaway;
+                },
+            }
+            live.heard().await
+        }
     }
 
     /// How the publisher ended the subscription.

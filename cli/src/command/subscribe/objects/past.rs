@@ -1,17 +1,21 @@
 //! A range of the past, read to its end over any number of sessions: each object once.
 //!
 //! The first answer says where the range ends. What a lost session or a relay that lost its upstream leaves is asked for from
-//! the object after the last one, [`TRIES`] times with doubling pauses unless an object comes between.
+//! the object after the last one, [`TRIES`] times with doubling pauses unless an object comes between; and so is what a server
+//! sends elsewhere, there.
 
 use std::time::Duration;
 
-use headwater_pubsub::net::{Client, FetchEnd, FetchOptions, RequestFailed};
+use headwater_pubsub::net::{Client, FetchEnd, FetchOptions, Goaway, RequestFailed};
 use headwater_pubsub::wire::data::ObjectStatus;
 use headwater_pubsub::wire::{FullTrackName, Location, RequestErrorCode};
+
+use tokio::time::Instant;
 
 use super::super::{Reading, Stop};
 use super::Format;
 use crate::exit::{Exit, Failure};
+use crate::link::{Moves, Session, elsewhere};
 use crate::output::Data;
 
 /// How often the rest is asked for without an object in between.
@@ -48,15 +52,34 @@ pub(super) async fn run(
         tries: 0,
     };
     let mut current = reading.keeper.current.clone();
+    let mut moves = Moves::default();
+    let mut away: Option<Session> = None;
     loop {
-        let session = tokio::time::timeout(SESSION_PATIENCE, current.session()).await;
-        let Ok(Some(client)) = session else {
+        let client = match &away {
+            Some(session) => Some(session.client.clone()),
+            None => tokio::time::timeout(SESSION_PATIENCE, current.session())
+                .await
+                .unwrap_or_default(),
+        };
+        let Some(client) = client else {
             let lost = format!("lost {}", reading.link.target().place());
             return Err(range.given_up(reading, Exit::Connect, &lost).into());
         };
         let why = match range.read(&client, format, data).await? {
             Outcome::Whole => return Ok(Exit::Ok),
             Outcome::Cut(why) => why,
+            Outcome::Elsewhere(goaway) => {
+                if let Err(circles) = moves.count(Instant::now()) {
+                    return Err(range
+                        .given_up(reading, Exit::Failure, &circles.to_string())
+                        .into());
+                }
+                away = reading.link.follow(&goaway).await;
+                if away.is_some() {
+                    continue;
+                }
+                "the server sends us elsewhere in vain".to_owned()
+            }
             Outcome::Refused(failed) => {
                 return Err(reading.refused(&range.track.name().to_string(), &failed).into());
             }
@@ -64,6 +87,7 @@ pub(super) async fn run(
         if range.tries == TRIES {
             return Err(range.given_up(reading, Exit::Failure, &why).into());
         }
+        away = None;
         tracing::info!(track = %range.track, next = ?range.next, why, "asking for the rest");
         tokio::time::sleep(FIRST_PAUSE * (1 << range.tries)).await;
         range.tries += 1;
@@ -75,6 +99,8 @@ enum Outcome {
     Whole,
     /// The rest may be had by asking again.
     Cut(String),
+    /// The server sent it elsewhere.
+    Elsewhere(Goaway),
     Refused(RequestFailed),
 }
 
@@ -92,8 +118,23 @@ impl Range {
                 None => FetchEnd::Group(end.group),
             };
         }
+        let mut goaway = fetched.goaway();
+        let moving = async {
+            let goaway = goaway.heard().await;
+            match elsewhere(&goaway) {
+                Some(_) => goaway,
+                // Asked for again without us.
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(moving);
         loop {
-            match fetched.next().await {
+            let next = tokio::select! {
+                biased;
+                goaway = &mut moving => return Ok(Outcome::Elsewhere(goaway)),
+                next = fetched.next() => next,
+            };
+            match next {
                 Ok(Some(object)) => {
                     self.tries = 0;
                     self.next = after(object.location);
@@ -115,6 +156,10 @@ impl Range {
     }
 
     fn refused(&self, failed: RequestFailed) -> Outcome {
+        let failed = match failed {
+            RequestFailed::Elsewhere(goaway) => return Outcome::Elsewhere(goaway),
+            failed => failed,
+        };
         let moves = matches!(failed, RequestFailed::Session(_) | RequestFailed::GoingAway);
         let nothing = failed.code() == Some(RequestErrorCode::INVALID_RANGE);
         match self.end {
@@ -149,9 +194,67 @@ fn after(at: Location) -> Location {
 
 #[cfg(test)]
 mod tests {
-    use headwater_pubsub::wire::{TrackName, TrackNamespace};
+    use bytes::Bytes;
+    use headwater_pubsub::net::Clock;
+    use headwater_pubsub::wire::{Properties, TrackName, TrackNamespace};
 
     use super::*;
+    use crate::servers::Server;
+
+    /// Groups of one object; a fetch of them all takes a while.
+    const GROUPS: u64 = 300;
+    const BYTES: usize = 100_000;
+
+    #[tokio::test]
+    async fn a_range_that_is_sent_elsewhere_goes_on_there() {
+        let clock = Clock::new();
+        let track = Server::start(clock, None).track("t");
+        let mut writer = track.writer(clock);
+        for group in 0..GROUPS {
+            let mut group = writer.group(group).unwrap();
+            let payload = Bytes::from(vec![b'x'; BYTES]);
+            group.object(Properties::default(), payload).unwrap();
+            group.finish().unwrap();
+        }
+        let [first, second] = [(); 2].map(|()| Server::start(clock, Some(track.clone())));
+        let link = first.link(clock);
+        let session = link.dial().await.unwrap();
+        let mut range = Range {
+            track: track.name().clone(),
+            next: Location::default(),
+            end: FetchEnd::Group(GROUPS - 1),
+            begun: false,
+            tries: 0,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("objects");
+        let mut data = Data::create(&path).await.unwrap();
+        let delimiter = b"\n".to_vec();
+        let format = Format::Payload { delimiter };
+        let uri = second.target.url.to_string();
+        let told = async {
+            while !first
+                .clients()
+                .iter()
+                .any(|client| client.send_track_goaway(track.name(), &uri, Duration::ZERO) > 0)
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        let (outcome, ()) = tokio::join!(range.read(&session.client, &format, &mut data), told);
+        let Ok(Outcome::Elsewhere(goaway)) = outcome else {
+            panic!("read to its end")
+        };
+        assert!(range.next.group < GROUPS);
+        let away = link.follow(&goaway).await.unwrap();
+        let outcome = range.read(&away.client, &format, &mut data).await;
+        assert!(matches!(outcome, Ok(Outcome::Whole)));
+        assert!(data.flush().await.is_ok());
+        let written = std::fs::read(&path).unwrap();
+        let lines: Vec<_> = written.split_inclusive(|&byte| byte == b'\n').collect();
+        assert_eq!(u64::try_from(lines.len()).unwrap(), GROUPS);
+        assert!(lines.iter().all(|line| line.len() == BYTES + 1));
+    }
 
     fn track() -> FullTrackName {
         let namespace = TrackNamespace::new(["live"]).unwrap();
