@@ -51,6 +51,8 @@ struct Node {
     watched: BTreeSet<TrackId>,
     /// Updates of the hub without an answer.
     owed: BTreeMap<RequestRef, usize>,
+    /// Subscriptions that the data plane has yet to end.
+    withdrawn: BTreeSet<RequestRef>,
     log: Vec<Output>,
 }
 
@@ -71,6 +73,7 @@ impl Node {
             tracks: BTreeSet::new(),
             watched: BTreeSet::new(),
             owed: BTreeMap::new(),
+            withdrawn: BTreeSet::new(),
             log: Vec::new(),
         }
     }
@@ -217,7 +220,10 @@ impl Node {
             Output::NamespaceDone { request, suffix } => {
                 assert!(self.live(*request).announced.remove(suffix));
             }
-            Output::Withdraw { request, .. } => assert!(self.live(*request).answered),
+            Output::Withdraw { request, .. } => {
+                assert!(self.live(*request).answered);
+                self.withdrawn.insert(*request);
+            }
             Output::PublishBlocked { request, .. } => assert_eq!(self.live(*request).kind, Kind::Tracks),
             // Nobody else publishes it, as far as this world goes.
             Output::Seek { .. } => {}
@@ -322,6 +328,12 @@ impl Node {
     }
 
     fn pass(&mut self, time: Duration) {
+        for request in std::mem::take(&mut self.withdrawn) {
+            if self.live.contains_key(&request) {
+                self.end(request);
+                self.feed(Input::SubscriptionEnded { request });
+            }
+        }
         let until = self.world.now + time;
         while let Some(at) = self.world.hub.deadline().filter(|at| *at <= until) {
             self.world.now = self.world.now.max(at);
