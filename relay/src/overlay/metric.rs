@@ -19,8 +19,9 @@ const STEP: f64 = 1.05;
 const AWAY: f64 = 1.5;
 const BETTER: Duration = Duration::from_secs(10);
 const WORSE: Duration = Duration::from_secs(3);
-/// How often a round trip counts.
+/// How often a round trip counts at most, and the part of the smoothed one that is left of what was before this long.
 const SAMPLE: Duration = Duration::from_secs(1);
+const KEPT: f64 = 7.0 / 8.0;
 /// Over how long losses are counted, from how many packets on, and from which part on.
 const WINDOW: Duration = Duration::from_secs(10);
 const PACKETS: u64 = 200;
@@ -29,8 +30,9 @@ const LOSS: f64 = 0.005;
 /// Measures one link, for the cost that its puller charges.
 #[derive(Debug, Default)]
 pub struct Estimator {
-    /// Smoothed round trip in seconds.
+    /// Smoothed round trip and its mean deviation, in seconds.
     srtt: Option<f64>,
+    rttvar: f64,
     sampled: Option<Duration>,
     /// The step that the cost is made with, and since when the round trip is away from it.
     step: Option<i32>,
@@ -43,13 +45,19 @@ pub struct Estimator {
 
 impl Estimator {
     /// A round trip was measured.
+    ///
+    /// It counts for the time since the one before: an idle link, which is measured less often, is known anew as soon as a busy one.
     pub fn round_trip(&mut self, now: Duration, rtt: Duration) {
-        if self.sampled.is_some_and(|sampled| now < sampled + SAMPLE) {
+        let elapsed = self.sampled.map_or(SAMPLE, |sampled| now.saturating_sub(sampled));
+        if elapsed < SAMPLE {
             return;
         }
         self.sampled = Some(now);
         let rtt = rtt.as_secs_f64().max(1e-6);
-        let srtt = self.srtt.map_or(rtt, |srtt| srtt + (rtt - srtt) / 8.0);
+        let weight = 1.0 - KEPT.powf(elapsed.as_secs_f64());
+        let before = self.srtt.unwrap_or(rtt);
+        self.rttvar += ((rtt - before).abs() - self.rttvar) * weight;
+        let srtt = before + (rtt - before) * weight;
         self.srtt = Some(srtt);
         let exact = srtt.ln() / STEP.ln();
         let Some(step) = self.step else {
@@ -102,6 +110,11 @@ impl Estimator {
     /// Smoothed round trip, once measured.
     pub fn srtt(&self) -> Option<Duration> {
         self.srtt.map(Duration::from_secs_f64)
+    }
+
+    /// Mean deviation of the round trip, zero until two differ.
+    pub fn rttvar(&self) -> Duration {
+        Duration::from_secs_f64(self.rttvar)
     }
 
     /// Part of the neighbour's packets that is lost, 0 to 1.
@@ -167,6 +180,35 @@ mod tests {
             estimator.round_trip(SEC * second, Duration::from_millis(160));
         }
         assert!(estimator.cost().micros() > 3 * before.micros());
+    }
+
+    #[test]
+    fn an_idle_link_is_known_anew_as_soon_as_a_busy_one() {
+        let settled = |every: u32| {
+            let mut estimator = measured(200, 20);
+            let changed = estimator.sampled.unwrap();
+            let mut now = changed;
+            while estimator.cost().micros() > 32_000 {
+                now += SEC * every;
+                estimator.round_trip(now, Duration::from_millis(50));
+            }
+            now.checked_sub(changed).unwrap()
+        };
+        let (busy, idle) = (settled(1), settled(5));
+        // Two of its looks later at most: one to see the change, one to believe it.
+        assert!(idle <= busy + 10 * SEC, "{busy:?} {idle:?}");
+    }
+
+    #[test]
+    fn jitter_is_the_mean_deviation() {
+        let mut estimator = measured(100, 20);
+        assert_eq!(estimator.rttvar(), Duration::ZERO);
+        for second in 20..120 {
+            let rtt = if second % 2 == 0 { 80 } else { 120 };
+            estimator.round_trip(SEC * second, Duration::from_millis(rtt));
+        }
+        let jitter = estimator.rttvar().as_millis();
+        assert!((18..=23).contains(&jitter), "{jitter}");
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Shared {
             let sample = Sample {
                 received: path.received_datagrams,
                 srtt: path.rtt,
-                rttvar: Duration::ZERO,
+                rttvar: mesh.overlay.jitter(neighbour(id)),
                 active,
             };
             let silence = link.detector.silence(now);

@@ -117,6 +117,13 @@ impl Overlay {
         self.routes.candidates(origin).collect()
     }
 
+    /// Mean deviation of the round trip to a neighbour, which its silence is judged by.
+    pub fn jitter(&self, neighbour: Neighbour) -> Duration {
+        self.links
+            .get(&neighbour)
+            .map_or(Duration::ZERO, |link| link.estimator.rttvar())
+    }
+
     /// Whether anything is pulled from a neighbour.
     pub fn pulls_from(&self, neighbour: Neighbour) -> bool {
         self.upstreams.pulled_from(neighbour)
