@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use headwater_pubsub::net::NamespaceChange;
 use headwater_pubsub::wire::TrackNamespace;
 use headwater_tests::grid::Grid;
@@ -25,8 +25,9 @@ const HEADERS: f64 = 28.0;
 /// Nodes that announce, and how often each.
 const ANNOUNCERS: usize = 10;
 const ANNOUNCEMENTS: usize = 5;
-/// Of an announced name, so that it outweighs what is said beside it.
+/// Bytes of an announced name, and of the one that tells what an announcement makes nodes say beside the name.
 const NAME: usize = 3600;
+const SHORT: usize = 1;
 /// Allowed beyond half as much again as the way takes.
 const SLACK: Duration = Duration::from_millis(250);
 const COPIES: f64 = 1.2;
@@ -182,6 +183,17 @@ struct Spread {
 }
 
 impl Spread {
+    /// When the nodes heard what one of them began to announce.
+    fn take(&mut self, delays: &[Duration], began: Instant, heard: impl Iterator<Item = (usize, Instant)>) {
+        for (at, when) in heard {
+            let took = when.duration_since(began);
+            let way = delays.get(at).copied().unwrap_or_default();
+            self.late += usize::from(took > way * 3 / 2 + SLACK);
+            self.times.push(took);
+            self.extra.push(took.saturating_sub(way));
+        }
+    }
+
     fn row(&self, what: &str) {
         let copies = self.copies.iter().sum::<f64>() / ratio(self.copies.len(), 1);
         println!(
@@ -205,8 +217,10 @@ fn spread(grid: &Grid) -> Result<()> {
         let client = grid.net.client(&grid.nodes[number])?;
         let delays = grid.delays(number);
         let mut held = Vec::new();
-        for (round, kind) in rounds.iter_mut().enumerate() {
-            let filler = "x".repeat(NAME);
+        let mut said = Vec::new();
+        for round in 0..=ANNOUNCEMENTS {
+            let kind = rounds.get_mut(round);
+            let filler = "x".repeat(if kind.is_some() { NAME } else { SHORT });
             let namespace = TrackNamespace::new(["spread", &format!("{number} {round}"), &filler])?;
             let before = each(grid, "moq_gossip_bytes_total", "received")?;
             let began = Instant::now();
@@ -215,17 +229,18 @@ fn spread(grid: &Grid) -> Result<()> {
                     .wait(client.publish_namespace(namespace.clone(), Vec::new()))?,
             );
             let found = heard.wait(&namespace, nodes)?;
-            for (at, when) in found.into_iter().filter(|&(at, _)| at != number) {
-                let took = when.duration_since(began);
-                let way = *delays.get(at).context("a node")?;
-                kind.late += usize::from(took > way * 3 / 2 + SLACK);
-                kind.times.push(took);
-                kind.extra.push(took.saturating_sub(way));
+            if let Some(kind) = kind {
+                kind.take(&delays, began, found.into_iter().filter(|&(at, _)| at != number));
             }
             std::thread::sleep(PAUSE);
             let after = each(grid, "moq_gossip_bytes_total", "received")?;
-            let bytes = after.iter().sum::<f64>() - before.iter().sum::<f64>();
-            kind.copies.push(bytes / ratio(NAME, 1) / ratio(nodes - 1, 1));
+            said.push(after.iter().sum::<f64>() - before.iter().sum::<f64>());
+        }
+        // The short name makes them say all but the payload.
+        let beside = said.pop().unwrap_or_default();
+        for (kind, bytes) in rounds.iter_mut().zip(said) {
+            kind.copies
+                .push((bytes - beside) / ratio(NAME - SHORT, 1) / ratio(nodes - 1, 1));
         }
         drop(held);
         std::thread::sleep(PAUSE);
