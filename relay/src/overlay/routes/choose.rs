@@ -79,7 +79,7 @@ impl Route {
         let gone: Vec<Neighbour> = self
             .paths(env.neighbours)
             .filter(|(link, adjacent)| link.role.is_some() && link.total(adjacent).is_none())
-            .map(|(link, _)| link.neighbour)
+            .map(|(_, adjacent)| adjacent.neighbour)
             .collect();
         for neighbour in gone {
             self.dismiss(env, neighbour, DropReason::Retracted);
@@ -100,7 +100,7 @@ impl Route {
                     !pending,
                     !link.binds(),
                     total,
-                    link.neighbour,
+                    adjacent.neighbour,
                 ))
             })
             .min();
@@ -129,7 +129,7 @@ impl Route {
             return;
         }
         self.better_since = None;
-        let flowing = self.link(best).is_some_and(Link::binds);
+        let flowing = self.link(env.neighbours, best).is_some_and(Link::binds);
         if self.wanted() && !flowing {
             self.pending_until = Some(env.now + env.timers().pending_max);
             self.enlist(env, best, Role::Pending);
@@ -141,7 +141,7 @@ impl Route {
     /// Whether the primary is about to go.
     pub(super) fn is_left(&self, env: &Env<'_>) -> bool {
         self.paths(env.neighbours)
-            .any(|(link, adjacent)| Some(link.neighbour) == self.primary && adjacent.leaving)
+            .any(|(_, adjacent)| Some(adjacent.neighbour) == self.primary && adjacent.leaving)
     }
 
     /// The best feasible neighbour, if it is better than the primary by the margin, or that one is about to go.
@@ -150,9 +150,9 @@ impl Route {
         let margin = (current.micros() / 10).max(MARGIN_MICROS);
         self.paths(env.neighbours)
             .filter(|(link, adjacent)| {
-                Some(link.neighbour) != self.primary && link.feasible(self.fd) && !link.shunned(adjacent)
+                Some(adjacent.neighbour) != self.primary && link.feasible(self.fd) && !link.shunned(adjacent)
             })
-            .filter_map(|(link, adjacent)| Some((link.total(adjacent)?, link.neighbour)))
+            .filter_map(|(link, adjacent)| Some((link.total(adjacent)?, adjacent.neighbour)))
             .min()
             .filter(|(total, _)| {
                 total.micros().saturating_add(margin) < current.micros() || self.is_left(env)
@@ -164,7 +164,7 @@ impl Route {
     pub(super) fn current(&self, env: &Env<'_>) -> Option<Distance> {
         let primary = self.primary?;
         self.paths(env.neighbours)
-            .find(|(link, _)| link.neighbour == primary)
+            .find(|(_, adjacent)| adjacent.neighbour == primary)
             .and_then(|(link, adjacent)| link.total(adjacent))
     }
 
@@ -219,11 +219,10 @@ impl Route {
     /// Drops the upstreams that are not closer than `key`; those that feed tracks get time to move. Returns whether none is left.
     fn clear_way(&mut self, env: &mut Env<'_>, key: Key) -> bool {
         let hindering: Vec<(Neighbour, Role)> = self
-            .links
-            .iter()
-            .filter(|link| link.binds() && Some(link.neighbour) != self.primary)
-            .filter(|link| !link.feasible(Some(key)))
-            .filter_map(|link| Some((link.neighbour, link.role?)))
+            .paths(env.neighbours)
+            .filter(|(link, adjacent)| link.binds() && Some(adjacent.neighbour) != self.primary)
+            .filter(|(link, _)| !link.feasible(Some(key)))
+            .filter_map(|(link, adjacent)| Some((adjacent.neighbour, link.role?)))
             .collect();
         let tracks = hindering.iter().any(|&(_, role)| role == Role::Track);
         let over = self.vacate_by.is_some_and(|by| by <= env.now);
@@ -254,7 +253,7 @@ impl Route {
 
     /// The media of the pending upstream has caught up.
     pub(super) fn caught_up(&mut self, env: &mut Env<'_>, neighbour: Neighbour) {
-        if self.holder(Role::Pending) != Some(neighbour) {
+        if self.holder(env.neighbours, Role::Pending) != Some(neighbour) {
             return;
         }
         self.turn(env, neighbour, Cause::CaughtUp);
@@ -274,7 +273,7 @@ impl Route {
 
     /// The media half has no use for a neighbour.
     pub(super) fn release(&mut self, env: &mut Env<'_>, neighbour: Neighbour) {
-        match self.link(neighbour).and_then(|link| link.role) {
+        match self.link(env.neighbours, neighbour).and_then(|link| link.role) {
             None | Some(Role::Primary) => {}
             Some(Role::Tentative) => self.disprove(env, neighbour),
             Some(role) => {
@@ -290,7 +289,7 @@ impl Route {
     /// Timers of this part that ran out.
     pub(super) fn expire(&mut self, env: &mut Env<'_>, now: Duration) {
         let late = self
-            .holder(Role::Pending)
+            .holder(env.neighbours, Role::Pending)
             .filter(|_| self.pending_until.is_some_and(|until| until <= now));
         if let Some(neighbour) = late {
             self.refused(now);
@@ -313,7 +312,7 @@ impl Route {
         if row.reset {
             self.dismiss(env, neighbour, DropReason::Reset);
         }
-        let Some(link) = self.link_mut(neighbour) else {
+        let Some(link) = self.link_mut(env.neighbours, neighbour) else {
             return;
         };
         if row.reset {
@@ -347,7 +346,7 @@ impl Route {
         };
         let path = self
             .paths(env.neighbours)
-            .find(|(link, _)| link.neighbour == neighbour)
+            .find(|(_, adjacent)| adjacent.neighbour == neighbour)
             .filter(|(link, adjacent)| link.total(adjacent).is_some() && link.feasible(bound))
             .map(|(link, _)| link.role);
         match path {
@@ -365,7 +364,7 @@ impl Route {
         let distance = self.current(env)?;
         let seq = self
             .primary
-            .and_then(|primary| self.link(primary))
+            .and_then(|primary| self.link(env.neighbours, primary))
             .map(|link| link.heard.seq)?;
         Some(Key { seq, distance })
     }

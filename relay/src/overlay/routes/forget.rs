@@ -67,7 +67,10 @@ impl Route {
     /// A neighbour has stopped pulling from here.
     pub(super) fn reset_acked(&mut self, env: &mut Env<'_>, neighbour: Neighbour) {
         let origin = self.origin;
-        let Some(link) = self.link_mut(neighbour).filter(|link| link.reset_unacked) else {
+        let Some(link) = self
+            .link_mut(env.neighbours, neighbour)
+            .filter(|link| link.reset_unacked)
+        else {
             return;
         };
         link.reset_unacked = false;

@@ -29,7 +29,7 @@ impl Routes {
             self.create(origin);
         }
         self.with(now, origin, |route, env| {
-            if let Some(link) = route.link_mut(neighbour) {
+            if let Some(link) = route.link_mut(env.neighbours, neighbour) {
                 link.child = child;
             }
             route.choose(env, Cause::Interest);
@@ -61,7 +61,7 @@ impl Routes {
 
     /// The tentative upstream delivered an object newer than any this node had when it lost its route.
     pub fn tentative_proved(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId) {
-        self.with(now, origin, |route, _| route.prove(neighbour));
+        self.with(now, origin, |route, env| route.prove(env, neighbour));
     }
 
     /// The tentative upstream delivered nothing of the kind in time, or refused.

@@ -45,7 +45,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::id::{Cost, Neighbour, NodeId};
-use neighbour::Adjacent;
+use neighbour::{Adjacent, position};
 use own::Own;
 use route::{Env, Link, Route};
 
@@ -95,7 +95,8 @@ impl Routes {
         let Err(at) = self.position(neighbour) else { return };
         let mut adjacent = Adjacent::new(now, neighbour, node, cost, &self.config.limits);
         for route in self.origins.values_mut() {
-            route.links.insert(at, Link::new(neighbour));
+            route.links.reserve_exact(1);
+            route.links.insert(at, Link::default());
             if route.mine.distance.is_some() {
                 adjacent.mark(route.origin, Some(now));
             }
@@ -157,7 +158,7 @@ impl Routes {
             adjacent.cost = cost;
             self.each(now, |route, env| {
                 if route
-                    .link(neighbour)
+                    .link(env.neighbours, neighbour)
                     .is_some_and(|link| link.heard.distance.is_some())
                 {
                     route.choose(env, Cause::Cost);
@@ -224,7 +225,7 @@ impl Routes {
         {
             let row = origins
                 .get_mut(&origin)
-                .and_then(|route| route.row_for(neighbour));
+                .and_then(|route| route.row_for(neighbour, at));
             flush.rows.extend(row.map(|row| (origin, row)));
         }
         if adjacent.dirty.is_empty() {
@@ -245,8 +246,7 @@ impl Routes {
     }
 
     fn position(&self, neighbour: Neighbour) -> Result<usize, usize> {
-        self.neighbours
-            .binary_search_by_key(&neighbour, |adjacent| adjacent.neighbour)
+        position(&self.neighbours, neighbour)
     }
 
     fn adjacent(&mut self, neighbour: Neighbour) -> Option<&mut Adjacent> {
@@ -256,7 +256,7 @@ impl Routes {
 
     fn create(&mut self, origin: NodeId) {
         let interest = self.interests.contains(&origin);
-        let route = Route::new(origin, &self.neighbours, interest, &self.config.timers);
+        let route = Route::new(origin, self.neighbours.len(), interest, &self.config.timers);
         self.origins.insert(origin, Box::new(route));
     }
 

@@ -7,6 +7,11 @@ use super::super::id::{Cost, Neighbour, NodeId, Seq};
 use super::config::Limits;
 use super::limits::Bucket;
 
+/// Where a neighbour stands among all, which are sorted, or where it belongs.
+pub(super) fn position(neighbours: &[Adjacent], neighbour: Neighbour) -> Result<usize, usize> {
+    neighbours.binary_search_by_key(&neighbour, |adjacent| adjacent.neighbour)
+}
+
 /// State of a session that is not about one origin.
 #[derive(Clone, Debug)]
 pub(super) struct Adjacent {

@@ -49,9 +49,9 @@ impl Routes {
             .get(&origin)
             .filter(|route| !route.own)
             .into_iter()
-            .flat_map(|route| &route.links)
-            .filter(|link| link.heard.distance.is_some())
-            .map(|link| (link.neighbour, link.heard.seq))
+            .flat_map(|route| route.paths(&self.neighbours))
+            .filter(|(link, _)| link.heard.distance.is_some())
+            .map(|(link, adjacent)| (adjacent.neighbour, link.heard.seq))
             .collect();
         for (neighbour, seq) in heard {
             let row = Row {
@@ -71,7 +71,7 @@ impl Routes {
     fn admit(&mut self, neighbour: Neighbour, origin: NodeId, finite: bool) -> Result<bool, Refusal> {
         let known = self.origins.get(&origin);
         let counted = known
-            .and_then(|route| route.link(neighbour))
+            .and_then(|route| route.link(&self.neighbours, neighbour))
             .is_some_and(|link| link.heard.distance.is_some());
         if known.is_none() && !finite {
             return Ok(false);
@@ -119,7 +119,7 @@ impl Routes {
             return Ok(());
         };
         if !route
-            .link_mut(neighbour)
+            .link_mut(&self.neighbours, neighbour)
             .is_some_and(|link| link.asked.take(now, limit))
         {
             return Err(Refusal::RequestsOfOrigin);

@@ -21,7 +21,7 @@ impl Route {
         }
         let coming = self
             .primary
-            .and_then(|primary| self.link(primary))
+            .and_then(|primary| self.link(env.neighbours, primary))
             .is_some_and(|link| link.heard.seq >= wanted);
         if self.waits(from) && !coming && ttl > 0 {
             self.forward(env, from, wanted, ttl - 1);
@@ -43,13 +43,13 @@ impl Route {
         self.primary?;
         self.paths(env.neighbours)
             .filter(|(link, adjacent)| {
-                link.neighbour != from
-                    && Some(link.neighbour) != self.primary
+                adjacent.neighbour != from
+                    && Some(adjacent.neighbour) != self.primary
                     && link.feasible(self.fd)
                     && link.heard.seq >= wanted
                     && !link.shunned(adjacent)
             })
-            .filter_map(|(link, adjacent)| Some((link.total(adjacent)?, link.neighbour)))
+            .filter_map(|(link, adjacent)| Some((link.total(adjacent)?, adjacent.neighbour)))
             .min()
             .map(|(_, neighbour)| neighbour)
     }
@@ -67,8 +67,8 @@ impl Route {
         let (now, origin) = (env.now, self.origin);
         for (link, adjacent) in self.links.iter().zip(env.neighbours.iter_mut()) {
             let on_the_way = match primary {
-                Some(primary) => link.neighbour == primary,
-                None => link.neighbour != from && link.heard.distance.is_some(),
+                Some(primary) => adjacent.neighbour == primary,
+                None => adjacent.neighbour != from && link.heard.distance.is_some(),
             };
             if on_the_way {
                 adjacent.ask(now, origin, wanted, ttl);
@@ -122,7 +122,10 @@ impl Route {
         let Some(&(from, wanted)) = others.max_by_key(|&&(_, wanted)| wanted) else {
             return;
         };
-        if self.link(primary).is_some_and(|link| link.heard.seq < wanted) {
+        if self
+            .link(env.neighbours, primary)
+            .is_some_and(|link| link.heard.seq < wanted)
+        {
             self.forward(env, from, wanted, TTL / 2);
         }
     }
@@ -169,7 +172,7 @@ impl Route {
         let current = u64::from(self.current(env)?.micros());
         self.paths(env.neighbours)
             .filter(|(link, adjacent)| !link.feasible(self.fd) && !link.child && !adjacent.leaving)
-            .filter_map(|(link, adjacent)| Some((link.total(adjacent)?, link.neighbour)))
+            .filter_map(|(link, adjacent)| Some((link.total(adjacent)?, adjacent.neighbour)))
             .min()
             .filter(|(total, _)| self.is_left(env) || u64::from(total.micros()) * 100 < current * 85)
             .map(|(_, neighbour)| neighbour)

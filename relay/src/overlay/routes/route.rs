@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::id::{Distance, Key, Neighbour, NodeId, Seq};
 use super::config::{Config, Timers};
-use super::neighbour::Adjacent;
+use super::neighbour::{Adjacent, position};
 use super::output::{DropReason, Output, Role};
 
 /// Hops that a request may travel.
@@ -38,14 +38,14 @@ impl From<Key> for Told {
     }
 }
 
-/// One neighbour, as far as one origin is concerned. There are origins times neighbours of these: keep it small.
-#[derive(Clone, Debug)]
+/// One neighbour, as far as one origin is concerned. There are origins times neighbours of these, so it is kept small, and
+/// which neighbour it is shows in its place alone: see [`Route::links`].
+#[derive(Clone, Debug, Default)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "facts that come and go on their own"
 )]
 pub(super) struct Link {
-    pub(super) neighbour: Neighbour,
     /// The last row from it.
     pub(super) heard: Told,
     /// The closest row from it in this session; no distance stands for `FAR`.
@@ -70,24 +70,6 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(neighbour: Neighbour) -> Self {
-        Self {
-            neighbour,
-            heard: Told::default(),
-            low: Told::default(),
-            sent: Told::default(),
-            role: None,
-            full: false,
-            child: false,
-            tried: false,
-            answer: false,
-            told: false,
-            reset_due: false,
-            reset_unacked: false,
-            asked: super::limits::Second::default(),
-        }
-    }
-
     /// Through this neighbour to the origin.
     pub(super) fn total(&self, adjacent: &Adjacent) -> Option<Distance> {
         self.heard
@@ -148,7 +130,7 @@ pub(super) struct Route {
     pub(super) origin: NodeId,
     /// This node is the origin.
     pub(super) own: bool,
-    /// Sorted, one for each neighbour in session.
+    /// One for each neighbour in session, in the order of [`Env::neighbours`].
     pub(super) links: Vec<Link>,
     /// The feasibility distance: the closest key that this node has advertised; `None` is `FAR`.
     pub(super) fd: Option<Key>,
@@ -187,14 +169,11 @@ pub(super) struct Route {
 }
 
 impl Route {
-    pub(super) fn new(origin: NodeId, neighbours: &[Adjacent], interest: bool, timers: &Timers) -> Self {
+    pub(super) fn new(origin: NodeId, neighbours: usize, interest: bool, timers: &Timers) -> Self {
         Self {
             origin,
             own: false,
-            links: neighbours
-                .iter()
-                .map(|adjacent| Link::new(adjacent.neighbour))
-                .collect(),
+            links: vec![Link::default(); neighbours],
             fd: None,
             primary: None,
             total: None,
@@ -223,20 +202,12 @@ impl Route {
         }
     }
 
-    pub(super) fn link(&self, neighbour: Neighbour) -> Option<&Link> {
-        let at = self
-            .links
-            .binary_search_by_key(&neighbour, |link| link.neighbour)
-            .ok()?;
-        self.links.get(at)
+    pub(super) fn link(&self, neighbours: &[Adjacent], neighbour: Neighbour) -> Option<&Link> {
+        self.links.get(position(neighbours, neighbour).ok()?)
     }
 
-    pub(super) fn link_mut(&mut self, neighbour: Neighbour) -> Option<&mut Link> {
-        let at = self
-            .links
-            .binary_search_by_key(&neighbour, |link| link.neighbour)
-            .ok()?;
-        self.links.get_mut(at)
+    pub(super) fn link_mut(&mut self, neighbours: &[Adjacent], neighbour: Neighbour) -> Option<&mut Link> {
+        self.links.get_mut(position(neighbours, neighbour).ok()?)
     }
 
     /// Each link with the session it belongs to.
@@ -258,17 +229,19 @@ impl Route {
             .any(|(link, adjacent)| link.total(adjacent).is_some())
     }
 
-    pub(super) fn holder(&self, role: Role) -> Option<Neighbour> {
-        self.links
-            .iter()
-            .find(|link| link.role == Some(role))
-            .map(|link| link.neighbour)
+    pub(super) fn holder(&self, neighbours: &[Adjacent], role: Role) -> Option<Neighbour> {
+        self.paths(neighbours)
+            .find(|(link, _)| link.role == Some(role))
+            .map(|(_, adjacent)| adjacent.neighbour)
     }
 
     /// Gives a neighbour a role, and says so.
     pub(super) fn enlist(&mut self, env: &mut Env<'_>, neighbour: Neighbour, role: Role) {
         let origin = self.origin;
-        let Some(link) = self.link_mut(neighbour).filter(|link| link.role != Some(role)) else {
+        let Some(link) = self
+            .link_mut(env.neighbours, neighbour)
+            .filter(|link| link.role != Some(role))
+        else {
             return;
         };
         if let Some(old) = link.role.replace(role) {
@@ -284,7 +257,7 @@ impl Route {
     /// Takes a neighbour's role away, whatever it is, and says so.
     pub(super) fn dismiss(&mut self, env: &mut Env<'_>, neighbour: Neighbour, reason: DropReason) {
         let origin = self.origin;
-        if let Some(link) = self.link_mut(neighbour)
+        if let Some(link) = self.link_mut(env.neighbours, neighbour)
             && let Some(role) = link.role.take()
         {
             env.out.push_back(Output::Drop {

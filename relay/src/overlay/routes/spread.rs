@@ -65,7 +65,7 @@ impl Route {
     /// A row for this neighbour now, even if it equals the last one.
     pub(super) fn answer(&mut self, env: &mut Env<'_>, neighbour: Neighbour) {
         let (origin, now) = (self.origin, env.now);
-        if let Some(link) = self.link_mut(neighbour) {
+        if let Some(link) = self.link_mut(env.neighbours, neighbour) {
             link.answer = true;
         }
         if let Some(adjacent) = env
@@ -92,8 +92,8 @@ impl Route {
         }
     }
 
-    /// The row that is due for a neighbour, marked as sent; `None` if that neighbour knows already.
-    pub(super) fn row_for(&mut self, neighbour: Neighbour) -> Option<Row> {
+    /// The row that is due for a neighbour, whose link is at `at`, marked as sent; `None` if that neighbour knows already.
+    pub(super) fn row_for(&mut self, neighbour: Neighbour, at: usize) -> Option<Row> {
         let hidden = self.primary == Some(neighbour);
         let mine = if hidden {
             Told {
@@ -103,7 +103,7 @@ impl Route {
         } else {
             self.mine
         };
-        let link = self.link_mut(neighbour)?;
+        let link = self.links.get_mut(at)?;
         if link.reset_due && !link.reset_unacked {
             link.reset_due = false;
             link.reset_unacked = true;

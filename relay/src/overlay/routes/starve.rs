@@ -36,7 +36,7 @@ impl Route {
     }
 
     fn recover(&mut self, env: &mut Env<'_>, reason: DropReason) {
-        if let Some(tentative) = self.holder(Role::Tentative) {
+        if let Some(tentative) = self.holder(env.neighbours, Role::Tentative) {
             self.dismiss(env, tentative, reason);
         }
         if self.primary.is_some() {
@@ -47,7 +47,7 @@ impl Route {
 
     /// One tentative upstream at a time: the nearest that is neither known to hang below this node nor was tried in vain.
     fn seek(&mut self, env: &mut Env<'_>) {
-        if self.holder(Role::Tentative).is_some() {
+        if self.holder(env.neighbours, Role::Tentative).is_some() {
             return;
         }
         let best = self
@@ -55,7 +55,7 @@ impl Route {
             .filter(|(link, _)| !link.child && !link.tried && link.role.is_none())
             .filter_map(|(link, adjacent)| {
                 let doubt = adjacent.suspect || adjacent.leaving;
-                Some((doubt, link.total(adjacent)?, link.neighbour))
+                Some((doubt, link.total(adjacent)?, adjacent.neighbour))
             })
             .min();
         if let Some((.., neighbour)) = best {
@@ -65,19 +65,19 @@ impl Route {
     }
 
     /// The tentative upstream brought something newer than this node ever had.
-    pub(super) fn prove(&mut self, neighbour: Neighbour) {
-        if self.holder(Role::Tentative) == Some(neighbour) {
+    pub(super) fn prove(&mut self, env: &Env<'_>, neighbour: Neighbour) {
+        if self.holder(env.neighbours, Role::Tentative) == Some(neighbour) {
             self.proved = true;
         }
     }
 
     /// The tentative upstream brought nothing of the kind in time: the next one, if there is one.
     pub(super) fn disprove(&mut self, env: &mut Env<'_>, neighbour: Neighbour) {
-        if self.holder(Role::Tentative) != Some(neighbour) {
+        if self.holder(env.neighbours, Role::Tentative) != Some(neighbour) {
             return;
         }
         self.dismiss(env, neighbour, DropReason::Failed);
-        self.link_mut(neighbour)
+        self.link_mut(env.neighbours, neighbour)
             .into_iter()
             .for_each(|link: &mut Link| link.tried = true);
         self.starve(env);

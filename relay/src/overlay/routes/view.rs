@@ -9,7 +9,7 @@ impl Routes {
     pub fn candidates(&self, origin: NodeId) -> impl Iterator<Item = Candidate> + use<'_> {
         self.origins.get(&origin).into_iter().flat_map(|route| {
             route.paths(&self.neighbours).map(|(link, adjacent)| Candidate {
-                neighbour: link.neighbour,
+                neighbour: adjacent.neighbour,
                 node: adjacent.node,
                 distance: link.heard.distance,
                 cost: adjacent.cost,
@@ -41,7 +41,7 @@ impl Routes {
         self.origins
             .get(&origin)
             .filter(|route| route.proved)?
-            .holder(Role::Tentative)
+            .holder(&self.neighbours, Role::Tentative)
     }
 
     /// What this node advertises for an origin: the key that its neighbours hear.

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
+use super::super::neighbour::Adjacent;
 use super::super::route::Route;
 use super::super::{Config, Role, Routes};
 use super::net::{Act, Net, node_id};
@@ -28,14 +29,20 @@ fn relative(now: Duration, at: Duration) -> i128 {
     (micros(at) - micros(now)).max(-700_000_000)
 }
 
-fn write_route(text: &mut String, now: Duration, name: &dyn Fn(Neighbour) -> usize, route: &Route) {
+fn write_route(
+    text: &mut String,
+    now: Duration,
+    name: &dyn Fn(Neighbour) -> usize,
+    route: &Route,
+    neighbours: &[Adjacent],
+) {
     let time = |at: Option<Duration>| at.map(|at| relative(now, at));
     let due = |at: Duration| relative(now, at).max(0);
-    for link in &route.links {
+    for (link, adjacent) in route.paths(neighbours) {
         write!(
             text,
             "{} {:?}{:?}{:?}{:?}",
-            name(link.neighbour),
+            name(adjacent.neighbour),
             link.heard,
             link.low,
             link.sent,
@@ -99,7 +106,7 @@ fn write_node(text: &mut String, now: Duration, name: &dyn Fn(Neighbour) -> usiz
         .unwrap();
     }
     for route in routes.origins.values() {
-        write_route(text, now, name, route);
+        write_route(text, now, name, route, &routes.neighbours);
     }
 }
 
