@@ -42,22 +42,25 @@ impl Bucket {
 }
 
 /// A count within the running second, small enough to be kept for every neighbour of every origin.
+///
+/// Seconds are told apart within 18 hours. Beyond that a count may go on where another one ended, which refuses at worst what
+/// comes within one second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Second {
-    second: u32,
-    count: u32,
+    second: u16,
+    count: u16,
 }
 
 impl Second {
     /// Whether one more is allowed in this second.
     pub(super) fn take(&mut self, now: Duration, limit: u32) -> bool {
-        let second = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
+        let second = u16::try_from(now.as_secs() % (1 << 16)).unwrap_or_default();
         if second != self.second {
             *self = Self { second, count: 0 };
         }
-        let allowed = self.count < limit;
+        let allowed = u32::from(self.count) < limit;
         if allowed {
-            self.count += 1;
+            self.count = self.count.saturating_add(1);
         }
         allowed
     }
