@@ -64,7 +64,7 @@ impl Route {
         }
         if self.primary != before.primary {
             // The way to a newer sequence number is another one now, so requests may be repeated.
-            self.forwarded = None;
+            self.unrest.clear(|unrest| unrest.forwarded = None);
             self.unhide(env, before.primary);
         }
         let forced = lost && before.primary.is_some();
@@ -182,7 +182,7 @@ impl Route {
             if self.wanted() {
                 let until = env.now + timers.drain;
                 self.enlist(env, from, Role::Draining);
-                self.draining.push((from, until));
+                self.unrest.edit().draining.push((from, until));
             } else {
                 self.dismiss(env, from, DropReason::Replaced);
             }
@@ -194,17 +194,17 @@ impl Route {
     pub(super) fn advertise(&mut self, env: &mut Env<'_>) {
         self.total = self.current(env);
         let Some(truth) = self.truth(env) else {
-            self.vacate_by = None;
+            self.unhinder();
             self.mine.distance = None;
             return;
         };
         if self.fd.is_some_and(|fd| !truth.closer_than(fd)) {
-            self.vacate_by = None;
+            self.unhinder();
             self.mine = truth.into();
             return;
         }
         if self.clear_way(env, truth) {
-            self.vacate_by = None;
+            self.unhinder();
             self.fd = Some(truth);
             self.mine = truth.into();
         } else if let Some(fd) = self.fd {
@@ -225,21 +225,26 @@ impl Route {
             .filter_map(|(link, adjacent)| Some((adjacent.neighbour, link.role?)))
             .collect();
         let tracks = hindering.iter().any(|&(_, role)| role == Role::Track);
-        let over = self.vacate_by.is_some_and(|by| by <= env.now);
+        let over = self.unrest.vacate_by.is_some_and(|by| by <= env.now);
         for &(neighbour, role) in &hindering {
             if role != Role::Track || over {
                 self.dismiss(env, neighbour, DropReason::Lowered);
             }
         }
-        if tracks && !over && self.vacate_by.is_none() {
+        if tracks && !over && self.unrest.vacate_by.is_none() {
             self.ask_to_vacate(env, &hindering);
         }
         !tracks || over
     }
 
+    /// No track has to move any more.
+    fn unhinder(&mut self) {
+        self.unrest.clear(|unrest| unrest.vacate_by = None);
+    }
+
     fn ask_to_vacate(&mut self, env: &mut Env<'_>, hindering: &[(Neighbour, Role)]) {
         let (origin, by) = (self.origin, env.now + env.timers().vacate);
-        self.vacate_by = Some(by);
+        self.unrest.edit().vacate_by = Some(by);
         for &(neighbour, role) in hindering {
             if role == Role::Track {
                 env.out.push_back(Output::Vacate {
@@ -296,6 +301,7 @@ impl Route {
             self.dismiss(env, neighbour, DropReason::Late);
         }
         let drained: Vec<Neighbour> = self
+            .unrest
             .draining
             .iter()
             .filter(|&&(_, until)| until <= now)
@@ -339,7 +345,7 @@ impl Route {
     /// Whether single tracks may be pulled from this neighbour, and takes it into use if so.
     pub(super) fn try_use(&mut self, env: &mut Env<'_>, neighbour: Neighbour) -> bool {
         // While the feasibility distance is about to fall, only neighbours that may stay then.
-        let bound = if self.vacate_by.is_some() {
+        let bound = if self.unrest.vacate_by.is_some() {
             self.truth(env)
         } else {
             self.fd

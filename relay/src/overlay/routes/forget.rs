@@ -12,22 +12,27 @@ impl Route {
     /// Starts the wait, the resets, or ends both.
     pub(super) fn fade(&mut self, env: &mut Env<'_>) {
         if self.primary.is_some() || self.fd.is_none() {
-            self.lost_since = None;
+            self.end_wait();
             self.call_off();
             return;
         }
         if !self.resetting {
             if self.any_path(env.neighbours) || self.links.iter().any(|link| link.child) {
-                self.lost_since = None;
+                self.end_wait();
                 return;
             }
-            let since = *self.lost_since.get_or_insert(env.now);
+            let since = *self.unrest.edit().lost_since.get_or_insert(env.now);
             if env.now < since + env.timers().forget {
                 return;
             }
             self.reset(env);
         }
         self.forget(env);
+    }
+
+    /// The wait before this origin is forgotten is over, or not needed.
+    fn end_wait(&mut self) {
+        self.unrest.clear(|unrest| unrest.lost_since = None);
     }
 
     fn call_off(&mut self) {
@@ -39,7 +44,7 @@ impl Route {
 
     fn reset(&mut self, env: &mut Env<'_>) {
         self.resetting = true;
-        self.lost_since = None;
+        self.end_wait();
         let (now, origin) = (env.now, self.origin);
         for (link, adjacent) in self.links.iter_mut().zip(env.neighbours.iter_mut()) {
             if link.told {
@@ -57,7 +62,7 @@ impl Route {
         self.resetting = false;
         self.fd = None;
         self.mine = Told::default();
-        self.want.clear();
+        self.unrest.clear(|unrest| unrest.want.clear());
         // Nobody points here, so any neighbour that has found a path meanwhile will do.
         self.promote(env);
         self.advertise(env);

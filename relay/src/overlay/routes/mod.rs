@@ -39,6 +39,7 @@ mod spread;
 mod starve;
 #[cfg(test)]
 mod tests;
+mod unrest;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -112,8 +113,10 @@ impl Routes {
         self.each(now, |route, env| {
             let before = route.before();
             let link = route.links.remove(at);
-            route.want.retain(|&(asking, _)| asking != neighbour);
-            route.recent.retain(|&(left, _)| left != neighbour);
+            route.unrest.clear(|unrest| {
+                unrest.want.retain(|&(asking, _)| asking != neighbour);
+                unrest.recent.retain(|&(left, _)| left != neighbour);
+            });
             if let Some(role) = link.role {
                 let (origin, reason) = (route.origin, DropReason::Down);
                 env.out.push_back(Output::Drop {
@@ -280,7 +283,7 @@ impl Routes {
             out,
         };
         act(route, &mut env);
-        schedule(agenda, route, &env);
+        settle(agenda, route, &env);
         if route.is_blank(neighbours) {
             if let Some(wake) = route.wake {
                 agenda.remove(&(wake, origin));
@@ -307,7 +310,7 @@ impl Routes {
         };
         origins.retain(|_, route| {
             act(route, &mut env);
-            schedule(agenda, route, &env);
+            settle(agenda, route, &env);
             let blank = route.is_blank(env.neighbours);
             if let Some(wake) = route.wake.filter(|_| blank) {
                 agenda.remove(&(wake, route.origin));
@@ -328,8 +331,8 @@ impl Routes {
     }
 }
 
-/// Puts a route where it belongs in the agenda.
-fn schedule(agenda: &mut BTreeSet<(Duration, NodeId)>, route: &mut Route, env: &Env<'_>) {
+/// Puts a route where it belongs in the agenda, and takes back the room that it does not need any more.
+fn settle(agenda: &mut BTreeSet<(Duration, NodeId)>, route: &mut Route, env: &Env<'_>) {
     let wake = route.deadline(env);
     if wake != route.wake {
         if let Some(old) = route.wake {
@@ -340,4 +343,5 @@ fn schedule(agenda: &mut BTreeSet<(Duration, NodeId)>, route: &mut Route, env: &
         }
         route.wake = wake;
     }
+    route.unrest.settle(env.now, env.timers().flip_window);
 }

@@ -30,12 +30,13 @@ impl Route {
 
     /// One wish for each neighbour, the last one.
     pub(super) fn remember(&mut self, from: Neighbour, wanted: Seq) {
-        self.want.retain(|&(neighbour, _)| neighbour != from);
-        self.want.push((from, wanted));
+        let want = &mut self.unrest.edit().want;
+        want.retain(|&(neighbour, _)| neighbour != from);
+        want.push((from, wanted));
     }
 
     fn waits(&self, from: Neighbour) -> bool {
-        self.want.iter().any(|&(neighbour, _)| neighbour == from)
+        self.unrest.want.iter().any(|&(neighbour, _)| neighbour == from)
     }
 
     /// A feasible neighbour that has the number already.
@@ -56,12 +57,13 @@ impl Route {
 
     fn forward(&mut self, env: &mut Env<'_>, from: Neighbour, wanted: Seq, ttl: u8) {
         if self
+            .unrest
             .forwarded
             .is_some_and(|(seq, until)| seq >= wanted && env.now < until)
         {
             return;
         }
-        self.forwarded = Some((wanted, env.now + env.timers().request_retry));
+        self.unrest.edit().forwarded = Some((wanted, env.now + env.timers().request_retry));
         // A neighbour that asks its own downstream has no route: then anybody may have one.
         let primary = self.primary.filter(|&primary| primary != from);
         let (now, origin) = (env.now, self.origin);
@@ -83,7 +85,7 @@ impl Route {
         self.ask.wait = (self.ask.wait * 2).min(env.timers().request_max);
         let Some(fd) = self.fd else { return };
         let (origin, wanted) = (self.origin, fd.seq.next());
-        self.forwarded = Some((wanted, now + env.timers().request_retry));
+        self.unrest.edit().forwarded = Some((wanted, now + env.timers().request_retry));
         for (link, adjacent) in self.links.iter_mut().zip(env.neighbours.iter_mut()) {
             link.tried = false;
             if link.heard.distance.is_some() {
@@ -118,7 +120,7 @@ impl Route {
     /// change of the primary, with fewer hops to go than a new one.
     pub(super) fn forward_again(&mut self, env: &mut Env<'_>) {
         let Some(primary) = self.primary else { return };
-        let others = self.want.iter().filter(|&&(from, _)| from != primary);
+        let others = self.unrest.want.iter().filter(|&&(from, _)| from != primary);
         let Some(&(from, wanted)) = others.max_by_key(|&&(_, wanted)| wanted) else {
             return;
         };
@@ -134,9 +136,8 @@ impl Route {
     pub(super) fn optimise(&mut self, env: &mut Env<'_>) {
         let Some(target) = self.out_of_reach(env).filter(|_| self.wanted()) else {
             // The wait goes on where it was if the same happens soon again.
-            if self.optimum.is_some_and(|retry| retry.at <= env.now) {
-                self.optimum = None;
-            }
+            self.unrest
+                .clear(|unrest| unrest.optimum = unrest.optimum.filter(|retry| retry.at > env.now));
             return;
         };
         let timers = env.timers();
@@ -148,11 +149,11 @@ impl Route {
             },
             wait: timers.optimum_retry,
         };
-        let retry = *self.optimum.get_or_insert(first);
+        let retry = *self.unrest.edit().optimum.get_or_insert(first);
         let Some(fd) = self.fd.filter(|_| retry.at <= env.now) else {
             return;
         };
-        self.optimum = Some(Retry {
+        self.unrest.edit().optimum = Some(Retry {
             at: env.now + retry.wait,
             wait: (retry.wait * 2).min(timers.optimum_max),
         });

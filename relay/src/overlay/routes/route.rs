@@ -7,6 +7,7 @@ use super::super::id::{Distance, Key, Neighbour, NodeId, Seq};
 use super::config::{Config, Timers};
 use super::neighbour::{Adjacent, position};
 use super::output::{DropReason, Output, Role};
+use super::unrest::Apart;
 
 /// Hops that a request may travel.
 pub(super) const TTL: u8 = 40;
@@ -112,7 +113,7 @@ impl Env<'_> {
 }
 
 /// A wait that doubles.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Retry {
     /// Not before this.
     pub(super) at: Duration,
@@ -141,31 +142,19 @@ pub(super) struct Route {
     pub(super) interest: bool,
     /// The pending upstream is given up at this time.
     pub(super) pending_until: Option<Duration>,
-    pub(super) draining: Vec<(Neighbour, Duration)>,
-    /// Primaries left of the node's own will, and when.
-    pub(super) recent: VecDeque<(Neighbour, Duration)>,
     /// Since when there has been a better path.
     pub(super) better_since: Option<Duration>,
     /// No voluntary switch before this time.
     pub(super) dwell: Retry,
-    /// Tracks that hinder the feasibility distance from falling are cut at this time.
-    pub(super) vacate_by: Option<Duration>,
     /// The request of a starved node.
     pub(super) ask: Retry,
-    /// The request for a better path, once one is seen.
-    pub(super) optimum: Option<Retry>,
     /// The tentative upstream brought something fresh.
     pub(super) proved: bool,
-    /// Neighbours that asked, and for what: one entry each.
-    pub(super) want: Vec<(Neighbour, Seq)>,
-    /// The last request passed on, and until when it is not repeated.
-    pub(super) forwarded: Option<(Seq, Duration)>,
-    /// Since when there has been neither a path nor a child.
-    pub(super) lost_since: Option<Duration>,
     /// Resets are on their way.
     pub(super) resetting: bool,
     /// When this route is looked at next, as the agenda has it.
     pub(super) wake: Option<Duration>,
+    pub(super) unrest: Apart,
 }
 
 impl Route {
@@ -180,25 +169,19 @@ impl Route {
             mine: Told::default(),
             interest,
             pending_until: None,
-            draining: Vec::new(),
-            recent: VecDeque::new(),
             better_since: None,
             dwell: Retry {
                 at: Duration::ZERO,
                 wait: timers.dwell,
             },
-            vacate_by: None,
             ask: Retry {
                 at: Duration::ZERO,
                 wait: timers.request_retry,
             },
-            optimum: None,
             proved: false,
-            want: Vec::new(),
-            forwarded: None,
-            lost_since: None,
             resetting: false,
             wake: None,
+            unrest: Apart::default(),
         }
     }
 
@@ -274,7 +257,9 @@ impl Route {
         match role {
             Role::Primary => self.primary = None,
             Role::Pending => self.pending_until = None,
-            Role::Draining => self.draining.retain(|&(draining, _)| draining != neighbour),
+            Role::Draining => self
+                .unrest
+                .clear(|unrest| unrest.draining.retain(|&(draining, _)| draining != neighbour)),
             Role::Tentative => self.proved = false,
             Role::Track => {}
         }
@@ -282,13 +267,14 @@ impl Route {
 
     /// Remembers a primary that was left although it worked. Returns whether `to` had been left so lately that this is a flip.
     pub(super) fn leave(&mut self, now: Duration, window: Duration, from: Neighbour, to: Neighbour) -> bool {
-        self.recent.retain(|&(_, at)| at + window > now);
-        let flip = self.recent.iter().any(|&(left, _)| left == to);
-        self.recent.retain(|&(left, _)| left != from && left != to);
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
+        let recent = &mut self.unrest.edit().recent;
+        recent.retain(|&(_, at)| at + window > now);
+        let flip = recent.iter().any(|&(left, _)| left == to);
+        recent.retain(|&(left, _)| left != from && left != to);
+        if recent.len() == RECENT {
+            recent.pop_front();
         }
-        self.recent.push_back((from, now));
+        recent.push_back((from, now));
         flip
     }
 
@@ -310,14 +296,15 @@ impl Route {
         let starved = !self.own && !primary && self.any_path(env.neighbours);
         [
             self.pending_until,
-            self.draining.iter().map(|&(_, until)| until).min(),
+            self.unrest.draining.iter().map(|&(_, until)| until).min(),
             self.better_since
                 .filter(|_| self.pending_until.is_none())
                 .map(|since| (since + timers.switch_hold).max(self.dwell.at)),
-            self.vacate_by,
+            self.unrest.vacate_by,
             starved.then_some(self.ask.at),
-            self.optimum.filter(|_| primary).map(|retry| retry.at),
-            self.lost_since
+            self.unrest.optimum.filter(|_| primary).map(|retry| retry.at),
+            self.unrest
+                .lost_since
                 .filter(|_| !self.resetting)
                 .map(|since| since + timers.forget),
         ]

@@ -46,17 +46,19 @@ impl Route {
 
     /// Whoever asked for a sequence number that is here now gets its row at once.
     fn serve(&mut self, env: &mut Env<'_>) {
-        if self.want.is_empty() || self.mine.distance.is_none() {
+        if self.unrest.want.is_empty() || self.mine.distance.is_none() {
             return;
         }
         let seq = self.mine.seq;
         let served: Vec<Neighbour> = self
+            .unrest
             .want
             .iter()
             .filter(|&&(_, wanted)| wanted <= seq)
             .map(|&(neighbour, _)| neighbour)
             .collect();
-        self.want.retain(|&(_, wanted)| wanted > seq);
+        self.unrest
+            .clear(|unrest| unrest.want.retain(|&(_, wanted)| wanted > seq));
         for neighbour in served {
             self.answer(env, neighbour);
         }

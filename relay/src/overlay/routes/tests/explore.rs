@@ -64,8 +64,11 @@ fn write_route(
             .map(|&(neighbour, at)| (name(neighbour), relative(now, at)))
             .collect()
     };
-    let recent: Vec<(Neighbour, Duration)> = route.recent.iter().copied().collect();
+    let recent: Vec<(Neighbour, Duration)> = route.unrest.recent.iter().copied().collect();
+    // Whether one that has passed is still there makes no difference.
+    let forwarded = route.unrest.forwarded.filter(|&(_, until)| until > now);
     let want: Vec<_> = route
+        .unrest
         .want
         .iter()
         .map(|&(neighbour, seq)| (name(neighbour), seq))
@@ -77,17 +80,17 @@ fn write_route(
         route.primary.map(name),
         route.mine,
         time(route.pending_until),
-        named(&route.draining),
+        named(&route.unrest.draining),
         named(&recent),
         time(route.better_since),
         (due(route.dwell.at), route.dwell.wait),
-        time(route.vacate_by),
+        time(route.unrest.vacate_by),
         (due(route.ask.at), route.ask.wait),
-        route.optimum.map(|retry| (due(retry.at), retry.wait)),
+        route.unrest.optimum.map(|retry| (due(retry.at), retry.wait)),
         route.proved,
         want,
-        route.forwarded.map(|(seq, until)| (seq, due(until))),
-        time(route.lost_since),
+        forwarded.map(|(seq, until)| (seq, due(until))),
+        time(route.unrest.lost_since),
         route.resetting,
     )
     .unwrap();
