@@ -9,10 +9,10 @@ use super::output::Cause;
 impl Routes {
     /// Something here wants tracks of this origin, or nothing does any more. Children count on their own.
     pub fn interest(&mut self, now: Duration, origin: NodeId, interest: bool) {
-        let changed = if interest {
-            self.interests.insert(origin)
-        } else {
-            self.interests.remove(&origin)
+        let changed = match self.origins.get(&origin) {
+            Some(route) => route.interest != interest,
+            None if interest => self.interests.insert(origin),
+            None => self.interests.remove(&origin),
         };
         if changed {
             self.with(now, origin, |route, env| {

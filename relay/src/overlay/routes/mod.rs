@@ -66,7 +66,7 @@ pub struct Routes {
     neighbours: Vec<Adjacent>,
     /// Boxed, as a map holds room for almost as many again.
     origins: BTreeMap<NodeId, Box<Route>>,
-    /// Outlives the route, so that interest may come first.
+    /// In origins without a route, so that interest may come first: a route knows of its own.
     interests: BTreeSet<NodeId>,
     /// Which route wants to be looked at, and when.
     agenda: BTreeSet<(Duration, NodeId)>,
@@ -258,7 +258,7 @@ impl Routes {
     }
 
     fn create(&mut self, origin: NodeId) {
-        let interest = self.interests.contains(&origin);
+        let interest = self.interests.remove(&origin);
         let route = Route::new(origin, self.neighbours.len(), interest, &self.config.timers);
         self.origins.insert(origin, Box::new(route));
     }
@@ -269,6 +269,7 @@ impl Routes {
             config,
             neighbours,
             origins,
+            interests,
             agenda,
             out,
             ..
@@ -283,11 +284,7 @@ impl Routes {
             out,
         };
         act(route, &mut env);
-        settle(agenda, route, &env);
-        if route.is_blank(neighbours) {
-            if let Some(wake) = route.wake {
-                agenda.remove(&(wake, origin));
-            }
+        if !settle(agenda, interests, route, &env) {
             origins.remove(&origin);
         }
     }
@@ -298,6 +295,7 @@ impl Routes {
             config,
             neighbours,
             origins,
+            interests,
             agenda,
             out,
             ..
@@ -310,12 +308,7 @@ impl Routes {
         };
         origins.retain(|_, route| {
             act(route, &mut env);
-            settle(agenda, route, &env);
-            let blank = route.is_blank(env.neighbours);
-            if let Some(wake) = route.wake.filter(|_| blank) {
-                agenda.remove(&(wake, route.origin));
-            }
-            !blank
+            settle(agenda, interests, route, &env)
         });
         self.alert(now);
     }
@@ -331,9 +324,16 @@ impl Routes {
     }
 }
 
-/// Puts a route where it belongs in the agenda, and takes back the room that it does not need any more.
-fn settle(agenda: &mut BTreeSet<(Duration, NodeId)>, route: &mut Route, env: &Env<'_>) {
-    let wake = route.deadline(env);
+/// Puts a route where it belongs in the agenda, and takes back the room that it does not need any more. Returns whether there
+/// is anything left of it; if not, the interest in its origin is kept without it.
+fn settle(
+    agenda: &mut BTreeSet<(Duration, NodeId)>,
+    interests: &mut BTreeSet<NodeId>,
+    route: &mut Route,
+    env: &Env<'_>,
+) -> bool {
+    let blank = route.is_blank(env.neighbours);
+    let wake = route.deadline(env).filter(|_| !blank);
     if wake != route.wake {
         if let Some(old) = route.wake {
             agenda.remove(&(old, route.origin));
@@ -344,4 +344,8 @@ fn settle(agenda: &mut BTreeSet<(Duration, NodeId)>, route: &mut Route, env: &En
         route.wake = wake;
     }
     route.unrest.settle(env.now, env.timers().flip_window);
+    if blank && route.interest {
+        interests.insert(route.origin);
+    }
+    !blank
 }

@@ -437,6 +437,27 @@ fn a_lost_origin_is_forgotten_after_everybody_let_go() {
 }
 
 #[test]
+fn interest_outlives_a_route_that_nothing_is_left_of() {
+    let mut routes = node(Config::default());
+    routes.child(at(0), A, origin(), true);
+    assert_eq!(routes.origins().count(), 1);
+    routes.child(at(10), A, origin(), false);
+    assert_eq!(routes.origins().count(), 0);
+    routes.child(at(20), A, origin(), true);
+    routes.neighbour_down(at(30), A);
+    assert_eq!(routes.origins().count(), 0);
+
+    routes.row(at(40), B, origin(), row(1, 9_000)).unwrap();
+    routes.row(at(40), C, origin(), row(1, 4_000)).unwrap();
+    routes.tick(at(540));
+    assert_eq!(
+        role(&routes, C),
+        Some(Role::Pending),
+        "media that is wanted has to catch up"
+    );
+}
+
+#[test]
 fn an_answer_to_a_reset_that_was_called_off_counts_for_nothing() {
     let mut routes = node(Config::default());
     routes.row(at(0), A, origin(), row(1, 5_000)).unwrap();
