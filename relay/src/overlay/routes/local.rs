@@ -9,7 +9,7 @@ use super::output::Cause;
 impl Routes {
     /// Something here wants tracks of this origin, or nothing does any more. Children count on their own.
     pub fn interest(&mut self, now: Duration, origin: NodeId, interest: bool) {
-        let changed = match self.origins.get(&origin) {
+        let changed = match self.origins.get(origin) {
             Some(route) => route.interest != interest,
             None if interest => self.interests.insert(origin),
             None => self.interests.remove(&origin),
@@ -25,7 +25,7 @@ impl Routes {
 
     /// A downstream neighbour has its first firm subscription for this origin here, or has no more. Tentative ones do not count.
     pub fn child(&mut self, now: Duration, neighbour: Neighbour, origin: NodeId, child: bool) {
-        if child && !self.origins.contains_key(&origin) && self.origins.len() < self.config.limits.origins {
+        if child && !self.origins.contains(origin) && self.origins.len() < self.config.limits.origins {
             self.create(origin);
         }
         self.with(now, origin, |route, env| {

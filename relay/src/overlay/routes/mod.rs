@@ -37,18 +37,20 @@ mod request;
 mod route;
 mod spread;
 mod starve;
+mod table;
 #[cfg(test)]
 mod tests;
 mod unrest;
 mod view;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::id::{Cost, Neighbour, NodeId};
 use neighbour::{Adjacent, position};
 use own::Own;
 use route::{Env, Link, Route};
+use table::Table;
 
 pub(in crate::overlay) use limits::Bucket;
 
@@ -64,8 +66,7 @@ pub struct Routes {
     announced: bool,
     /// Sorted.
     neighbours: Vec<Adjacent>,
-    /// Boxed, as a map holds room for almost as many again.
-    origins: BTreeMap<NodeId, Box<Route>>,
+    origins: Table,
     /// In origins without a route, so that interest may come first: a route knows of its own.
     interests: BTreeSet<NodeId>,
     /// Which route wants to be looked at, and when.
@@ -83,7 +84,7 @@ impl Routes {
             own: Own::new(epoch),
             announced: false,
             neighbours: Vec::new(),
-            origins: BTreeMap::new(),
+            origins: Table::default(),
             interests: BTreeSet::new(),
             agenda: BTreeSet::new(),
             out: VecDeque::new(),
@@ -95,7 +96,7 @@ impl Routes {
     pub fn neighbour_up(&mut self, now: Duration, neighbour: Neighbour, node: NodeId, cost: Cost) {
         let Err(at) = self.position(neighbour) else { return };
         let mut adjacent = Adjacent::new(now, neighbour, node, cost, &self.config.limits);
-        for route in self.origins.values_mut() {
+        for route in self.origins.iter_mut() {
             route.links.reserve_exact(1);
             route.links.insert(at, Link::default());
             if route.mine.distance.is_some() {
@@ -227,7 +228,7 @@ impl Routes {
             && let Some(origin) = adjacent.dirty.pop_first()
         {
             let row = origins
-                .get_mut(&origin)
+                .get_mut(origin)
                 .and_then(|route| route.row_for(neighbour, at));
             flush.rows.extend(row.map(|row| (origin, row)));
         }
@@ -260,7 +261,7 @@ impl Routes {
     fn create(&mut self, origin: NodeId) {
         let interest = self.interests.remove(&origin);
         let route = Route::new(origin, self.neighbours.len(), interest, &self.config.timers);
-        self.origins.insert(origin, Box::new(route));
+        self.origins.insert(route);
     }
 
     /// Runs `act` on a route, then looks after its place in the agenda, and drops it if nothing is left of it.
@@ -274,7 +275,7 @@ impl Routes {
             out,
             ..
         } = self;
-        let Some(route) = origins.get_mut(&origin) else {
+        let Some(route) = origins.get_mut(origin) else {
             return;
         };
         let mut env = Env {
@@ -285,7 +286,7 @@ impl Routes {
         };
         act(route, &mut env);
         if !settle(agenda, interests, route, &env) {
-            origins.remove(&origin);
+            origins.remove(origin);
         }
     }
 
@@ -306,7 +307,7 @@ impl Routes {
             neighbours,
             out,
         };
-        origins.retain(|_, route| {
+        origins.retain(|route| {
             act(route, &mut env);
             settle(agenda, interests, route, &env)
         });

@@ -123,7 +123,7 @@ impl Routes {
     pub(super) fn publish(&mut self, now: Duration) {
         let (me, seq) = (self.me, self.own.seq);
         let distance = self.announced.then_some(Distance::ZERO);
-        if !self.origins.contains_key(&me) {
+        if !self.origins.contains(me) {
             if distance.is_none() {
                 return;
             }

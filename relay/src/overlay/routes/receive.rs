@@ -46,7 +46,7 @@ impl Routes {
     pub fn bar(&mut self, now: Duration, origin: NodeId) {
         let heard: Vec<_> = self
             .origins
-            .get(&origin)
+            .get(origin)
             .filter(|route| !route.own)
             .into_iter()
             .flat_map(|route| route.paths(&self.neighbours))
@@ -69,7 +69,7 @@ impl Routes {
 
     /// Makes room for a row. Returns whether there is anything to store.
     fn admit(&mut self, neighbour: Neighbour, origin: NodeId, finite: bool) -> Result<bool, Refusal> {
-        let known = self.origins.get(&origin);
+        let known = self.origins.get(origin);
         let counted = known
             .and_then(|route| route.link(&self.neighbours, neighbour))
             .is_some_and(|link| link.heard.distance.is_some());
@@ -115,7 +115,7 @@ impl Routes {
             return Err(Refusal::Epoch);
         }
         let limit = self.config.limits.requests_per_origin;
-        let Some(route) = self.origins.get_mut(&origin) else {
+        let Some(route) = self.origins.get_mut(origin) else {
             return Ok(());
         };
         if !route

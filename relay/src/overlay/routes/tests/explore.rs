@@ -108,7 +108,7 @@ fn write_node(text: &mut String, now: Duration, name: &dyn Fn(Neighbour) -> usiz
         )
         .unwrap();
     }
-    for route in routes.origins.values() {
+    for route in routes.origins.iter() {
         write_route(text, now, name, route, &routes.neighbours);
     }
 }
