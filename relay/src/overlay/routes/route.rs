@@ -313,3 +313,17 @@ impl Route {
         .min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thousand origins and ten neighbours are to fit in 1 MB (T13), with allocations and the lists beside the routes.
+    #[test]
+    fn links_and_routes_at_rest_do_not_grow() {
+        assert!(size_of::<Link>() <= 60, "{}", size_of::<Link>());
+        assert!(size_of::<Route>() <= 232, "{}", size_of::<Route>());
+        let route = Route::new(NodeId([1; 32]), 10, true, &Timers::default());
+        assert_eq!(route.links.capacity(), 10);
+    }
+}
