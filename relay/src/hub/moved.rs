@@ -186,11 +186,14 @@ impl Hub {
             self.timers.set(Timer::Crossing(id, session), at);
             return true;
         }
-        let reason = format!(
-            "the publisher sent the subscription elsewhere and refuses it: {}",
-            refusal.reason
-        );
-        self.end_unless_fed(id, reason);
+        // Of a track of the mesh the overlay knows who else may have it.
+        if !self.is_of_mesh(id) {
+            let reason = format!(
+                "the publisher sent the subscription elsewhere and refuses it: {}",
+                refusal.reason
+            );
+            self.end_unless_fed(id, reason);
+        }
         false
     }
 

@@ -158,6 +158,60 @@ fn a_neighbour_that_sends_the_subscription_elsewhere_is_asked_again_if_there_is_
     assert_eq!(world.pass(Duration::from_secs(20)), []);
 }
 
+/// Neighbour 7 sent the subscription elsewhere and was asked again.
+fn asked_again(world: &mut World, id: TrackId, old: Tag) -> Tag {
+    let request = RequestRef::Hub(SessionId(7), old);
+    world.feed(Input::RequestGoaway { request });
+    let outputs = upstream(world, id, 7, true);
+    let [(7, tag)] = asked(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    tag
+}
+
+fn track_ended(outputs: &[Output]) -> bool {
+    outputs
+        .iter()
+        .any(|output| matches!(output, Output::TrackEnded { .. }))
+}
+
+#[test]
+fn a_neighbour_that_refuses_to_be_asked_again_is_not_the_end_of_the_track() {
+    let (mut world, id, old) = watching();
+    let again = asked_again(&mut world, id, old);
+    let refused = Output::Upstream {
+        track: id,
+        session: SessionId(7),
+        state: UpstreamState::Refused,
+    };
+    assert_eq!(
+        world.refuse(again, RequestErrorCode::INTERNAL_ERROR),
+        [refused],
+        "the overlay is to name another"
+    );
+    assert!(!track_ended(&world.pass(Duration::from_secs(9))));
+    let outputs = upstream(&mut world, id, 8, true);
+    let [(8, other)] = asked(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    world.accept(other);
+    assert_eq!(world.pass(Duration::from_secs(20)), []);
+}
+
+#[test]
+fn what_a_neighbour_refused_is_not_remembered_against_the_next_one() {
+    let (mut world, id, old) = watching();
+    let again = asked_again(&mut world, id, old);
+    let outputs = upstream(&mut world, id, 8, true);
+    let [(8, other)] = asked(&outputs)[..] else {
+        panic!("{outputs:?}")
+    };
+    world.accept(other);
+    world.refuse(again, RequestErrorCode::INTERNAL_ERROR);
+    assert!(!track_ended(&world.down(8)), "it may come back");
+    assert!(!track_ended(&world.pass(Duration::from_secs(9))));
+}
+
 #[test]
 fn a_lost_neighbour_is_told_and_the_client_kept_for_ten_seconds() {
     let (mut world, id, _) = watching();
