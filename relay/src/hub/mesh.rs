@@ -217,11 +217,15 @@ impl Hub {
             .copied()
             .collect();
         for session in ask {
-            // One that is leaving is asked again where there is no other: it is told from where on, so nothing is lost.
-            if let Some(leaving) = self.remove_source(id, session) {
-                self.close(leaving.request, StreamCode::GOING_AWAY);
+            let asked = self
+                .tracks
+                .get(id)
+                .is_some_and(|track| track.sources.contains_key(&session));
+            if asked {
+                self.ask_neighbour_again(id, session);
+            } else {
+                self.ask(id, name, session);
             }
-            self.ask(id, name, session);
         }
     }
 
@@ -236,7 +240,6 @@ impl Hub {
         };
         if wanted {
             upstreams.insert(session);
-            self.ask_neighbour_again(id, session);
         } else {
             upstreams.remove(&session);
             if let Some(source) = self.remove_source(id, session) {

@@ -53,8 +53,12 @@ impl Hub {
         }
     }
 
-    /// The overlay is to name a neighbour; until one serves the track, or it names this one, this one does.
+    /// The overlay is to name a neighbour; until one serves the track, or it names this one, this one does. One that keeps sending
+    /// the subscription elsewhere serves it until it ends it, or it would be asked as often as it likes.
     fn leave_in_mesh(&mut self, id: TrackId, session: SessionId) {
+        if self.goes_in_circles(id, session) {
+            return;
+        }
         if let Some(source) = self
             .tracks
             .get_mut(id)
@@ -66,7 +70,7 @@ impl Hub {
     }
 
     /// The overlay names a neighbour whose subscription is leaving, for want of another one: it is made again there, from the
-    /// first object on that is missing here, as what is asked of a neighbour says. How often, the overlay bounds by its pauses.
+    /// first object on that is missing here, as what is asked of a neighbour says. While another one has not answered, it serves on.
     pub(super) fn ask_neighbour_again(&mut self, id: TrackId, session: SessionId) {
         let Some(track) = self.tracks.get(id) else { return };
         let name = track.name.clone();
@@ -74,7 +78,8 @@ impl Hub {
         let Some(request) = leaving.map(|source| source.request) else {
             return;
         };
-        if !self.draining && track.is_wanted() {
+        let mut others = track.sources.values().filter(|source| !source.leaving);
+        if others.all(|source| source.is_established()) {
             self.remove_source(id, session);
             self.close(request, StreamCode::GOING_AWAY);
             self.ask(id, &name, session);

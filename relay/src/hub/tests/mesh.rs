@@ -158,6 +158,52 @@ fn a_neighbour_that_sends_the_subscription_elsewhere_is_asked_again_if_there_is_
     assert_eq!(world.pass(Duration::from_secs(20)), []);
 }
 
+#[test]
+fn a_neighbour_that_keeps_sending_the_subscription_elsewhere_serves_it_until_it_ends_it() {
+    let (mut world, id, mut tag) = watching();
+    for _ in 0..5 {
+        tag = asked_again(&mut world, id, tag);
+        world.accept(tag);
+    }
+    let request = RequestRef::Hub(SessionId(7), tag);
+    assert_eq!(world.feed(Input::RequestGoaway { request }), []);
+    let left = Output::Upstream {
+        track: id,
+        session: SessionId(7),
+        state: UpstreamState::Left,
+    };
+    assert!(world.feed(Input::Cancelled { request }).contains(&left));
+    // After a longer stay it is believed once more.
+    world.pass(Duration::from_secs(5));
+    let [(7, tag)] = asked(&upstream(&mut world, id, 7, true))[..] else {
+        panic!("not asked")
+    };
+    world.accept(tag);
+    world.pass(Duration::from_secs(5));
+    let request = RequestRef::Hub(SessionId(7), tag);
+    assert_eq!(world.feed(Input::RequestGoaway { request }), [left]);
+}
+
+#[test]
+fn a_neighbour_is_not_asked_again_while_another_has_not_answered() {
+    let (mut world, id, old) = watching();
+    let request = RequestRef::Hub(SessionId(7), old);
+    world.feed(Input::RequestGoaway { request });
+    let [(8, other)] = asked(&upstream(&mut world, id, 8, true))[..] else {
+        panic!("not asked")
+    };
+    assert_eq!(upstream(&mut world, id, 7, true), [], "it serves on");
+    let outputs = world.refuse(other, RequestErrorCode::INTERNAL_ERROR);
+    assert!(matches!(asked(&outputs)[..], [(7, _)]), "{outputs:?}");
+}
+
+#[test]
+fn a_neighbour_that_sent_the_subscription_elsewhere_instead_of_an_answer_is_asked_again() {
+    let (mut world, id, old) = watching();
+    let again = asked_again(&mut world, id, old);
+    asked_again(&mut world, id, again);
+}
+
 /// Neighbour 7 sent the subscription elsewhere and was asked again.
 fn asked_again(world: &mut World, id: TrackId, old: Tag) -> Tag {
     let request = RequestRef::Hub(SessionId(7), old);
