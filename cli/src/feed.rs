@@ -157,8 +157,23 @@ enum End {
     Subscription,
     /// The subscription is over because we were too slow.
     Behind,
-    /// The server sent the subscription elsewhere: to this session, or back to the one at hand.
+    /// The server sent the subscription elsewhere: to this session. `None`: to the one that it came from, or where nobody is.
     Moved(Option<Session>),
+}
+
+/// What a request for the track leads to.
+enum Opened {
+    Reading(Box<Reading>),
+    /// The past is at this session, and the track is to be read there.
+    Moved(Session),
+}
+
+/// What was published while there was no session.
+enum Missed {
+    Here(Box<FetchReader>),
+    At(Session),
+    /// The past may be gone; the present goes on.
+    Gone,
 }
 
 impl Feed {
@@ -184,7 +199,7 @@ impl Feed {
 
     async fn run(mut self, mut current: Current, out: &Output) -> Result<(), Gone> {
         let mut waiting = false;
-        let mut moves = Moves::default();
+        let (mut moves, mut returns) = (Moves::default(), Moves::default());
         let mut detour: Option<Session> = None;
         loop {
             let Some(client) = current.session().await else {
@@ -192,34 +207,22 @@ impl Feed {
             };
             let away = detour.take();
             let client = away.as_ref().map_or(client, |session| session.client.clone());
-            match self.open(&client, out, &mut waiting).await? {
-                Ok(reading) => {
+            let now = Instant::now;
+            let end = match self.open(&client, &current.link, out, &mut waiting).await? {
+                Ok(Opened::Reading(reading)) => {
                     if std::mem::take(&mut waiting) {
                         out.send(Event::Found).await?;
                     }
-                    match self.read(reading, &current.link, out).await? {
-                        End::Track => return out.send(Event::Ended).await,
-                        End::Subscription => {}
-                        End::Behind => self.next = None,
-                        End::Moved(session) => {
-                            if let Err(circles) = moves.count(Instant::now()) {
-                                return out.send(Event::Refused(in_circles(circles))).await;
-                            }
-                            detour = session.or(away);
-                            continue;
-                        }
-                    }
+                    self.read(*reading, &current.link, out).await?
                 }
-                Err(RequestFailed::Elsewhere(goaway)) => {
-                    if let Err(circles) = moves.count(Instant::now()) {
-                        return out.send(Event::Refused(in_circles(circles))).await;
-                    }
-                    detour = current.link.follow(&goaway).await.or(away);
-                    continue;
-                }
+                Ok(Opened::Moved(session)) => End::Moved(Some(session)),
+                Err(RequestFailed::Elsewhere(goaway)) => End::Moved(current.link.follow(&goaway).await),
                 // What another server says does not bind this one.
                 Err(failed)
-                    if away.is_none() && self.is_final(&failed) && moves.is_steady(Instant::now()) =>
+                    if away.is_none()
+                        && self.is_final(&failed)
+                        && moves.is_steady(now())
+                        && returns.is_steady(now()) =>
                 {
                     return out.send(Event::Refused(failed)).await;
                 }
@@ -228,6 +231,26 @@ impl Feed {
                     let absent = failed.code().is_some();
                     if absent && !std::mem::replace(&mut waiting, true) {
                         out.send(Event::Waiting).await?;
+                    }
+                    End::Subscription
+                }
+            };
+            match end {
+                End::Track => return out.send(Event::Ended).await,
+                End::Subscription => {}
+                End::Behind => self.next = None,
+                End::Moved(Some(session)) => {
+                    if let Err(circles) = moves.count(now()) {
+                        return out.send(Event::Refused(in_circles(circles))).await;
+                    }
+                    detour = Some(session);
+                    continue;
+                }
+                End::Moved(None) => {
+                    // Asked too often in a row, it is asked slowly, and at home.
+                    if returns.count(now()).is_ok() {
+                        detour = away;
+                        continue;
                     }
                 }
             }
@@ -261,10 +284,11 @@ impl Feed {
     async fn open(
         &mut self,
         client: &Client,
+        link: &Link,
         out: &Output,
         waiting: &mut bool,
-    ) -> Result<Result<Reading, RequestFailed>, Gone> {
-        let opening = self.subscribe(client);
+    ) -> Result<Result<Opened, RequestFailed>, Gone> {
+        let opening = self.subscribe(client, link);
         tokio::pin!(opening);
         if !*waiting {
             match tokio::time::timeout(IMPATIENCE, &mut opening).await {
@@ -278,16 +302,15 @@ impl Feed {
         Ok(opening.await)
     }
 
-    async fn subscribe(&mut self, client: &Client) -> Result<Reading, RequestFailed> {
+    async fn subscribe(&mut self, client: &Client, link: &Link) -> Result<Opened, RequestFailed> {
+        let opened = |reading| Ok(Opened::Reading(Box::new(reading)));
         let options = SubscribeOptions {
             rendezvous: (self.absent == Absent::Wait).then_some(RENDEZVOUS),
             ..SubscribeOptions::default()
         };
         let Some(next) = self.next else {
-            return Ok(Reading::new(
-                client.join(self.track.clone(), 0, options).await?,
-                None,
-            ));
+            let subscriber = client.join(self.track.clone(), 0, options).await?;
+            return opened(Reading::new(subscriber, None));
         };
         let subscriber = client.subscribe(self.track.clone(), options.clone()).await?;
         tracing::debug!(track = %self.track, ?next, largest = ?subscriber.largest(), "resuming");
@@ -295,46 +318,43 @@ impl Feed {
             // The relay does not know yet; the first object will tell.
             let mut reading = Reading::new(subscriber, None);
             reading.unknown = Some(client.clone());
-            return Ok(reading);
+            return opened(reading);
         };
         if started_over(next, largest) {
             drop(subscriber);
             self.next = None;
-            return Ok(Reading::new(
-                client.join(self.track.clone(), 0, options).await?,
-                None,
-            ));
+            let subscriber = client.join(self.track.clone(), 0, options).await?;
+            return opened(Reading::new(subscriber, None));
         }
         if largest < next {
-            return Ok(Reading::new(subscriber, None));
+            return opened(Reading::new(subscriber, None));
         }
-        let past = self.missed(client, next, largest).await?;
-        Ok(Reading::new(subscriber, past))
+        match self.missed(client, link, next, largest).await {
+            Missed::Here(past) => opened(Reading::new(subscriber, Some(*past))),
+            Missed::Gone => opened(Reading::new(subscriber, None)),
+            Missed::At(session) => Ok(Opened::Moved(session)),
+        }
     }
 
-    /// What was published from `next` to `last` while there was no session. Fails only if it is to be asked elsewhere.
-    async fn missed(
-        &self,
-        client: &Client,
-        next: Location,
-        last: Location,
-    ) -> Result<Option<FetchReader>, RequestFailed> {
+    /// What was published from `next` to `last` while there was no session.
+    async fn missed(&self, client: &Client, link: &Link, next: Location, last: Location) -> Missed {
         let last = FetchEnd::Object(last);
         let fetched = client.fetch(self.track.clone(), next, last, FetchOptions::default());
-        match fetched.await {
-            Ok(fetched) => Ok(Some(fetched)),
-            Err(elsewhere @ RequestFailed::Elsewhere(_)) => Err(elsewhere),
-            Err(failed) => {
-                // The past may be gone; the present goes on.
-                tracing::info!(track = %self.track, %failed, "what was missed is gone");
-                Ok(None)
-            }
+        let failed = match fetched.await {
+            Ok(fetched) => return Missed::Here(Box::new(fetched)),
+            Err(failed) => failed,
+        };
+        if let RequestFailed::Elsewhere(goaway) = &failed
+            && let Some(session) = link.follow(goaway).await
+        {
+            return Missed::At(session);
         }
+        tracing::info!(track = %self.track, %failed, "what was missed is gone");
+        Missed::Gone
     }
 
     async fn read(&mut self, mut reading: Reading, link: &Link, out: &Output) -> Result<End, Gone> {
-        let goaway = reading.goaway();
-        let moving = async { link.follow(&goaway.await).await };
+        let moving = reading.moved(link);
         tokio::pin!(moving);
         // Where the subscription is now, it goes on until there is another place.
         loop {
@@ -363,11 +383,10 @@ impl Feed {
                 if started_over(next, object.location) {
                     self.next = None;
                 } else if object.location > next {
-                    match self.missed(&client, next, object.location).await {
-                        Err(RequestFailed::Elsewhere(goaway)) => {
-                            return Ok(End::Moved(link.follow(&goaway).await));
-                        }
-                        past => reading.read_before(past.unwrap_or_default(), object),
+                    match self.missed(&client, link, next, object.location).await {
+                        Missed::Here(past) => reading.read_before(Some(*past), object),
+                        Missed::Gone => reading.read_before(None, object),
+                        Missed::At(session) => return Ok(End::Moved(Some(session))),
                     }
                     continue;
                 }

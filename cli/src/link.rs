@@ -202,8 +202,8 @@ impl Link {
         self.open(&self.target_at(url.clone()), token).await
     }
 
-    /// The session that a GOAWAY on the stream of one request leads to; `None`: it is to be made again at home, for that is where it
-    /// leads or there is nobody elsewhere.
+    /// The session that a GOAWAY on the stream of one request leads to; `None`: it names no other place, or nobody is there. The
+    /// request is to be made again where it was, then.
     pub async fn follow(&self, goaway: &Goaway) -> Option<Session> {
         let url = elsewhere(goaway)?;
         let session = self.dial_elsewhere(&url).await;

@@ -25,15 +25,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(clock: Clock, track: Option<PublishedTrack>) -> Self {
-        let socket = net::bind(SocketAddr::from(([127, 0, 0, 1], 0)), PortSharing::Alone).unwrap();
-        let address = socket.local_addr().unwrap();
-        let key = NodeKey::generate().unwrap();
-        let validity = Validity::starting(SystemTime::UNIX_EPOCH, Duration::from_secs(3600));
-        let certificate = issue(&key, &["127.0.0.1".to_owned()], validity).unwrap();
-        let resolver = Resolver::new(key.certified(&certificate).unwrap());
-        let tls = headwater_certs::server_config(resolver, &[Version::default().alpn().as_bytes()]);
+        let (endpoint, target) = endpoint();
         let limits = QuicLimits::default();
-        let endpoint = net::server(socket, tls, &limits, &EndpointSecret::new([7; 32])).unwrap();
         let clients = Arc::new(Mutex::new(Vec::new()));
         let accepted = clients.clone();
         let mut tasks = JoinSet::new();
@@ -54,7 +47,7 @@ impl Server {
             }
         });
         Self {
-            target: Target::parse(&format!("moqt://{address}/live"), None).unwrap(),
+            target,
             clients,
             _tasks: tasks,
         }
@@ -66,7 +59,7 @@ impl Server {
     }
 
     pub(crate) fn link(&self, clock: Clock) -> Link {
-        Link::with(self.target.clone(), &ClientTrust::Insecure, None, clock).unwrap()
+        link(&self.target, clock)
     }
 
     /// A track that servers can share.
@@ -78,4 +71,48 @@ impl Server {
         let name = self.target.track(name).unwrap();
         PublishedTrack::new(name, Properties::default(), &Cache::new(limits)).unwrap()
     }
+}
+
+/// Where a server listens, and how to get there.
+fn endpoint() -> (quinn::Endpoint, Target) {
+    let socket = net::bind(SocketAddr::from(([127, 0, 0, 1], 0)), PortSharing::Alone).unwrap();
+    let address = socket.local_addr().unwrap();
+    let key = NodeKey::generate().unwrap();
+    let validity = Validity::starting(SystemTime::UNIX_EPOCH, Duration::from_secs(3600));
+    let certificate = issue(&key, &["127.0.0.1".to_owned()], validity).unwrap();
+    let resolver = Resolver::new(key.certified(&certificate).unwrap());
+    let tls = headwater_certs::server_config(resolver, &[Version::default().alpn().as_bytes()]);
+    let secret = EndpointSecret::new([7; 32]);
+    let endpoint = net::server(socket, tls, &QuicLimits::default(), &secret).unwrap();
+    let target = Target::parse(&format!("moqt://{address}/live"), None).unwrap();
+    (endpoint, target)
+}
+
+fn link(target: &Target, clock: Clock) -> Link {
+    Link::with(target.clone(), &ClientTrust::Insecure, None, clock).unwrap()
+}
+
+/// A URI where nobody is, which shows at once.
+pub(crate) const NOWHERE: &str = "moqt://127.0.0.1:0/";
+
+/// A link to a server that says GOAWAY with `uri` to every request instead of an answer, while the set is held.
+pub(crate) fn turning_away(clock: Clock, uri: &'static str) -> (Link, JoinSet<()>) {
+    let (endpoint, target) = endpoint();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let connection = endpoint.accept().await.unwrap().await.unwrap();
+        let mut control = connection.open_uni().await.unwrap();
+        // SETUP without options.
+        control.write_all(&[0xaf, 0x00, 0x00, 0x00]).await.unwrap();
+        let length = u8::try_from(uri.len()).unwrap();
+        // GOAWAY: its length, the URI's, the URI, no timeout.
+        let goaway = [&[0x10, 0x00, length + 2, length], uri.as_bytes(), &[0x00]].concat();
+        let mut held = Vec::new();
+        while let Ok((mut answer, mut question)) = connection.accept_bi().await {
+            question.read_chunk(usize::MAX, true).await.unwrap().unwrap();
+            answer.write_all(&goaway).await.unwrap();
+            held.push((answer, question));
+        }
+    });
+    (link(&target, clock), tasks)
 }

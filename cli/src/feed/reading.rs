@@ -2,12 +2,10 @@
 
 use std::collections::VecDeque;
 
-use headwater_pubsub::net::{
-    Client, FetchReader, Goaway, Ordered, OrderedOptions, Past, ReceivedObject, Subscriber,
-};
+use headwater_pubsub::net::{Client, FetchReader, Ordered, OrderedOptions, Past, ReceivedObject, Subscriber};
 use headwater_pubsub::wire::control::PublishDone;
 
-use crate::link::elsewhere;
+use crate::link::{Link, Session};
 
 /// Bytes of the present held while the past is read; beyond, the rest of the past is given up.
 const EARLY_BYTES: usize = 64 << 20;
@@ -55,21 +53,27 @@ impl Reading {
         self.early.push_front(object);
     }
 
-    /// Tells when the subscription is sent elsewhere, or its past to another URI: they belong together. The past is asked for
-    /// again without us if it is to come from the same place.
-    pub(super) fn goaway(&self) -> impl Future<Output = Goaway> + use<> {
+    /// Tells when the subscription is sent elsewhere, and the session there, if there is one; or when its past is, and somebody is
+    /// there: they belong together. The past is asked for again without us if it is to come from the same place.
+    pub(super) fn moved<'link>(
+        &self,
+        link: &'link Link,
+    ) -> impl Future<Output = Option<Session>> + use<'link> {
         let subscriber = self.live.subscriber();
         let mut live = subscriber.goaway();
         let past = self.past.as_ref().map(FetchReader::goaway);
         let mut past = past.unwrap_or_else(|| subscriber.past_goaway());
         async move {
+            let past_moved = async {
+                match link.follow(&past.heard().await).await {
+                    Some(session) => session,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
-                goaway = live.heard() => return goaway,
-                goaway = past.heard() => if elsewhere(&goaway).is_some() {
-                    return goaway;
-                },
+                goaway = live.heard() => link.follow(&goaway).await,
+                session = past_moved => Some(session),
             }
-            live.heard().await
         }
     }
 

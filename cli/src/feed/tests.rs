@@ -3,7 +3,7 @@ use headwater_pubsub::net::{Clock, TrackWriter};
 use headwater_pubsub::wire::Properties;
 
 use super::*;
-use crate::servers::Server;
+use crate::servers::{NOWHERE, Server, turning_away};
 
 #[test]
 fn numbers_that_start_over_are_told_from_ones_that_lag() {
@@ -132,4 +132,78 @@ async fn servers_that_send_a_subscription_to_each_other_end_it() {
     };
     assert_eq!(failed.code(), Some(RequestErrorCode::GOING_AWAY));
     assert!(failed.to_string().contains("in a row"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_sent_back_again_and_again_goes_on() {
+    let mut world = World::new().await;
+    let mut last = world.next().await;
+    for _ in 0..8 {
+        while !world.send(0, None) {
+            let next = world.next().await;
+            assert_eq!(next, after(last));
+            last = next;
+        }
+    }
+    for _ in 0..100 {
+        let next = world.next().await;
+        assert_eq!(next, after(last));
+        last = next;
+    }
+}
+
+#[tokio::test]
+async fn a_past_that_leads_nowhere_is_gone_and_the_present_goes_on() {
+    for uri in ["", NOWHERE] {
+        let (link, _tasks) = turning_away(Clock::new(), uri);
+        let session = link.dial().await.unwrap();
+        let track = link.target().track("t").unwrap();
+        let feed = Feed::new(track, Absent::Wait);
+        let (next, last) = (Location::default(), Location::new(3, 0));
+        let missed = feed.missed(&session.client, &link, next, last).await;
+        assert!(matches!(missed, Missed::Gone), "{uri:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_past_that_is_sent_where_nobody_is_does_not_move_the_present() {
+    let clock = Clock::new();
+    let track = Server::start(clock, None).track("t");
+    let mut group = track.writer(clock).group(0).unwrap();
+    // More than the reader of the past takes in at once.
+    for _ in 0..20 {
+        let payload = Bytes::from(vec![0; 1_000_000]);
+        group.object(Properties::default(), payload).unwrap();
+    }
+    // Each half of the reading has a server of its own, so that each can be told alone.
+    let [live, past] = [(); 2].map(|()| Server::start(clock, Some(track.clone())));
+    let (link, past_link) = (live.link(clock), past.link(clock));
+    let (session, past_session) = (link.dial().await.unwrap(), past_link.dial().await.unwrap());
+    let name = || track.name().clone();
+    let subscribed = session
+        .client
+        .subscribe(name(), SubscribeOptions::default())
+        .await;
+    let last = FetchEnd::Object(Location::new(0, 19));
+    let fetched = past_session
+        .client
+        .fetch(name(), Location::default(), last, FetchOptions::default());
+    let fetched = fetched.await.unwrap();
+    let mut told = fetched.goaway();
+    let tell = |server: &Server, uri: &str| {
+        let clients = server.clients();
+        let sent = clients
+            .iter()
+            .map(|client| client.send_track_goaway(track.name(), uri, Duration::ZERO));
+        assert_eq!(sent.sum::<usize>(), 1);
+    };
+    let reading = Reading::new(subscribed.unwrap(), Some(fetched));
+    let moved = reading.moved(&link);
+    tokio::pin!(moved);
+    tell(&past, NOWHERE);
+    told.heard().await;
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut moved).await;
+    assert!(early.is_err(), "the present is not concerned");
+    tell(&live, past.target.url.as_ref());
+    assert!(moved.await.is_some());
 }
