@@ -1,12 +1,12 @@
 //! A range of the past, read to its end over any number of sessions: each object once.
 //!
 //! The first answer says where the range ends. What a lost session or a relay that lost its upstream leaves is asked for from
-//! the object after the last one, [`TRIES`] times with doubling pauses unless an object comes between; and so is what a server
-//! sends elsewhere, there.
+//! the object after the last one, [`TRIES`] times with doubling pauses unless an object comes between. What a server sends
+//! elsewhere is asked for there, as one of these times but at once; what is said there does not bind the server at home.
 
 use std::time::Duration;
 
-use headwater_pubsub::net::{Client, FetchEnd, FetchOptions, Goaway, RequestFailed};
+use headwater_pubsub::net::{Client, FetchEnd, FetchOptions, RequestFailed};
 use headwater_pubsub::wire::data::ObjectStatus;
 use headwater_pubsub::wire::{FullTrackName, Location, RequestErrorCode};
 
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::super::{Reading, Stop};
 use super::Format;
 use crate::exit::{Exit, Failure};
-use crate::link::{Moves, Session, elsewhere};
+use crate::link::{Link, Moves, Session};
 use crate::output::Data;
 
 /// How often the rest is asked for without an object in between.
@@ -65,21 +65,31 @@ pub(super) async fn run(
             let lost = format!("lost {}", reading.link.target().place());
             return Err(range.given_up(reading, Exit::Connect, &lost).into());
         };
-        let why = match range.read(&client, format, data).await? {
+        let by = away.as_ref().map_or(By::Home, |_| By::Other);
+        let outcome = match range.read(&client, &reading.link, format, data).await? {
+            Outcome::Refused(failed) => range.refused(failed, by),
+            outcome => outcome,
+        };
+        let why = match outcome {
             Outcome::Whole => return Ok(Exit::Ok),
-            Outcome::Cut(why) => why,
-            Outcome::Elsewhere(goaway) => {
+            Outcome::Cut(why) => {
+                away = None;
+                why
+            }
+            Outcome::Moved(session) => {
                 if let Err(circles) = moves.count(Instant::now()) {
                     return Err(range
                         .given_up(reading, Exit::Failure, &circles.to_string())
                         .into());
                 }
-                away = reading.link.follow(&goaway).await;
-                if away.is_some() {
+                away = Some(session);
+                if range.tries < TRIES {
+                    range.tries += 1;
                     continue;
                 }
-                "the server sends us elsewhere in vain".to_owned()
+                "the server sends us elsewhere again and again".to_owned()
             }
+            Outcome::Stays => "the server sends us elsewhere in vain".to_owned(),
             Outcome::Refused(failed) => {
                 return Err(reading.refused(&range.track.name().to_string(), &failed).into());
             }
@@ -87,7 +97,6 @@ pub(super) async fn run(
         if range.tries == TRIES {
             return Err(range.given_up(reading, Exit::Failure, &why).into());
         }
-        away = None;
         tracing::info!(track = %range.track, next = ?range.next, why, "asking for the rest");
         tokio::time::sleep(FIRST_PAUSE * (1 << range.tries)).await;
         range.tries += 1;
@@ -99,17 +108,37 @@ enum Outcome {
     Whole,
     /// The rest may be had by asking again.
     Cut(String),
-    /// The server sent it elsewhere.
-    Elsewhere(Goaway),
+    /// The server sent it elsewhere, to this session.
+    Moved(Session),
+    /// It did, but to no other place or where nobody is: it is to be asked for where it was.
+    Stays,
     Refused(RequestFailed),
 }
 
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// The server that the user named.
+    Home,
+    /// One that it sent us to.
+    Other,
+}
+
 impl Range {
-    async fn read(&mut self, client: &Client, format: &Format, data: &mut Data) -> Result<Outcome, Stop> {
+    async fn read(
+        &mut self,
+        client: &Client,
+        link: &Link,
+        format: &Format,
+        data: &mut Data,
+    ) -> Result<Outcome, Stop> {
         let fetched = client.fetch(self.track.clone(), self.next, self.end, FetchOptions::default());
         let mut fetched = match fetched.await {
             Ok(fetched) => fetched,
-            Err(failed) => return Ok(self.refused(failed)),
+            Err(RequestFailed::Elsewhere(goaway)) => {
+                return Ok(link.follow(&goaway).await.map_or(Outcome::Stays, Outcome::Moved));
+            }
+            Err(failed) => return Ok(Outcome::Refused(failed)),
         };
         if !std::mem::replace(&mut self.begun, true) {
             let end = fetched.end();
@@ -120,18 +149,18 @@ impl Range {
         }
         let mut goaway = fetched.goaway();
         let moving = async {
-            let goaway = goaway.heard().await;
-            match elsewhere(&goaway) {
-                Some(_) => goaway,
-                // Asked for again without us.
+            match link.follow(&goaway.heard().await).await {
+                Some(session) => session,
+                // Asked for again without us, if it is to come from here.
                 None => std::future::pending().await,
             }
         };
         tokio::pin!(moving);
+        // It goes on here until there is another place.
         loop {
             let next = tokio::select! {
                 biased;
-                goaway = &mut moving => return Ok(Outcome::Elsewhere(goaway)),
+                session = &mut moving => return Ok(Outcome::Moved(session)),
                 next = fetched.next() => next,
             };
             match next {
@@ -155,11 +184,10 @@ impl Range {
         }
     }
 
-    fn refused(&self, failed: RequestFailed) -> Outcome {
-        let failed = match failed {
-            RequestFailed::Elsewhere(goaway) => return Outcome::Elsewhere(goaway),
-            failed => failed,
-        };
+    fn refused(&self, failed: RequestFailed, by: By) -> Outcome {
+        if by == By::Other {
+            return Outcome::Cut(failed.to_string());
+        }
         let moves = matches!(failed, RequestFailed::Session(_) | RequestFailed::GoingAway);
         let nothing = failed.code() == Some(RequestErrorCode::INVALID_RANGE);
         match self.end {
@@ -196,17 +224,21 @@ fn after(at: Location) -> Location {
 mod tests {
     use bytes::Bytes;
     use headwater_pubsub::net::Clock;
+    use headwater_pubsub::wire::control::RequestError;
     use headwater_pubsub::wire::{Properties, TrackName, TrackNamespace};
 
     use super::*;
-    use crate::servers::Server;
+    use crate::servers::{NOWHERE, Server};
 
     /// Groups of one object; a fetch of them all takes a while.
     const GROUPS: u64 = 300;
     const BYTES: usize = 100_000;
 
-    #[tokio::test]
-    async fn a_range_that_is_sent_elsewhere_goes_on_there() {
+    /// Reads all groups, beginning at the first of two servers, which sends the fetch to `uri` meanwhile.
+    async fn sent(
+        uri: impl FnOnce(&Server) -> String,
+        then: impl AsyncFnOnce(&mut Range, Outcome, &mut Data),
+    ) {
         let clock = Clock::new();
         let track = Server::start(clock, None).track("t");
         let mut writer = track.writer(clock);
@@ -229,9 +261,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("objects");
         let mut data = Data::create(&path).await.unwrap();
-        let delimiter = b"\n".to_vec();
-        let format = Format::Payload { delimiter };
-        let uri = second.target.url.to_string();
+        let uri = uri(&second);
         let told = async {
             while !first
                 .clients()
@@ -241,19 +271,76 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let (outcome, ()) = tokio::join!(range.read(&session.client, &format, &mut data), told);
-        let Ok(Outcome::Elsewhere(goaway)) = outcome else {
-            panic!("read to its end")
+        let format = format();
+        let reading = range.read(&session.client, &link, &format, &mut data);
+        let (outcome, ()) = tokio::join!(reading, told);
+        let Ok(outcome) = outcome else {
+            panic!("not written")
         };
-        assert!(range.next.group < GROUPS);
-        let away = link.follow(&goaway).await.unwrap();
-        let outcome = range.read(&away.client, &format, &mut data).await;
-        assert!(matches!(outcome, Ok(Outcome::Whole)));
+        then(&mut range, outcome, &mut data).await;
         assert!(data.flush().await.is_ok());
         let written = std::fs::read(&path).unwrap();
         let lines: Vec<_> = written.split_inclusive(|&byte| byte == b'\n').collect();
         assert_eq!(u64::try_from(lines.len()).unwrap(), GROUPS);
         assert!(lines.iter().all(|line| line.len() == BYTES + 1));
+    }
+
+    fn format() -> Format {
+        let delimiter = b"\n".to_vec();
+        Format::Payload { delimiter }
+    }
+
+    #[tokio::test]
+    async fn a_range_that_is_sent_elsewhere_goes_on_there() {
+        let there = |second: &Server| second.target.url.to_string();
+        sent(there, async |range, outcome, data| {
+            let Outcome::Moved(away) = outcome else {
+                panic!("read to its end")
+            };
+            assert!(range.next.group < GROUPS);
+            let link = Server::start(Clock::new(), None).link(Clock::new());
+            let outcome = range.read(&away.client, &link, &format(), data).await;
+            assert!(matches!(outcome, Ok(Outcome::Whole)));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_range_that_is_sent_where_nobody_is_goes_on() {
+        sent(
+            |_| NOWHERE.to_owned(),
+            async |_, outcome, _| assert!(matches!(outcome, Outcome::Whole)),
+        )
+        .await;
+    }
+
+    #[test]
+    fn what_another_server_refuses_may_be_had_at_home() {
+        let refusal = |code| {
+            RequestFailed::Refused(Box::new(RequestError {
+                code,
+                retry_after_ms: None,
+                reason: String::new(),
+                redirect: None,
+            }))
+        };
+        let mut range = Range {
+            track: track(),
+            next: Location::new(3, 1),
+            end: FetchEnd::Group(3),
+            begun: false,
+            tries: 0,
+        };
+        let code = RequestErrorCode::UNAUTHORIZED;
+        assert!(matches!(
+            range.refused(refusal(code), By::Home),
+            Outcome::Refused(_)
+        ));
+        assert!(matches!(range.refused(refusal(code), By::Other), Outcome::Cut(_)));
+        range.begun = true;
+        let code = RequestErrorCode::INVALID_RANGE;
+        assert!(matches!(range.refused(refusal(code), By::Home), Outcome::Whole));
+        assert!(matches!(range.refused(refusal(code), By::Other), Outcome::Cut(_)));
     }
 
     fn track() -> FullTrackName {
