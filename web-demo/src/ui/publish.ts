@@ -121,7 +121,7 @@ function deviceEnded(this: MediaStreamTrack): void {
 function settings(namespace: readonly string[]): Settings {
   const codec = parts.codec.value;
   return {
-    relay: `https://${document.documentElement.dataset['relay'] ?? location.host}/`,
+    relay: `https://${location.host}/`,
     certificateHashes: fragment.getAll('sha256'),
     token: parts.token.value || fragment.get('token') || undefined,
     namespace,

@@ -1,8 +1,10 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type * as Library from '../../src/moqt';
-import { type LibraryPage, libraryPage, Moq, type Relay, startRelay } from './harness';
-import { launch } from './support/browser';
+import { exceptions, launch } from './support/browser';
+import { type LibraryPage, libraryPage } from './support/library';
+import { Moq } from './support/moq';
+import { type Relay, startRelay } from './support/relay';
 
 declare const moqt: typeof Library;
 
@@ -12,7 +14,7 @@ let library: LibraryPage;
 let page: Page;
 
 beforeAll(async () => {
-  [relay, browser] = await Promise.all([startRelay(), launch()]);
+  [relay, browser] = await Promise.all([startRelay({ host: '127.0.0.1' }), launch()]);
   library = await libraryPage(browser);
   page = library.page;
 }, 60_000);
@@ -27,7 +29,8 @@ afterAll(async () => {
 const target = () => ({ url: `https://localhost:${relay.port}/`, hash: relay.hash });
 
 function cli(command: string, namespace: string, ...args: string[]): Moq {
-  return new Moq([command, `https://localhost:${relay.port}/${namespace}`, '--state-dir', relay.stateDir, ...args]);
+  const url = `https://localhost:${relay.port}/${namespace}`;
+  return new Moq([command, url, ...args], { stateDir: relay.stateDir });
 }
 
 test('a page reads what moq publishes, from the current group on', async () => {
@@ -99,13 +102,13 @@ test('moq subscribe reads what a page publishes, live and before it came', async
   const live = cli('subscribe', 'from/page', '--track', 'log', '--lines');
   const past = cli('subscribe', 'from/page', '--track', 'log', '--lines', '--start', '7', '--end', '7');
   try {
-    await past.line(/^early$/);
+    await past.says(/^early$/m);
     await page.waitForFunction(() => (globalThis as unknown as State).state.track.subscribers > 0);
     await page.evaluate(() => (globalThis as unknown as State).state.write('live'));
-    await live.line(/^live$/);
-    await live.line(/^live again$/);
+    await live.says(/^live$/m);
+    await live.says(/^live again$/m);
     await page.evaluate(() => (globalThis as unknown as State).state.write('more'));
-    await live.line(/^more again$/);
+    await live.says(/^more again$/m);
   } finally {
     await Promise.all([live.stop(), past.stop()]);
     await page.evaluate(() => (globalThis as unknown as State).state.session.close());
@@ -205,6 +208,7 @@ test('the library works in a worker, many megabytes and all', async () => {
     script,
   );
   expect(answer).toEqual({ objects: 200, sum: 900, bytes: 20_000_000, skipped: 0, document: 'undefined' });
+  expect(exceptions(library.complaints)).toEqual([]);
 }, 60_000);
 
 test('connecting fails in clear words', async () => {

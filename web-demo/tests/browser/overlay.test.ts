@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { answer, large } from '../unit/overlay/mesh';
 import { launch, open, picture } from './support/browser';
-import { demo, relay } from './support/moq';
+import { startDemo, startRelay } from './support/relay';
 
 const SOON = { timeout: 30_000 };
 let browser: Awaited<ReturnType<typeof launch>>;
@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => browser?.close());
 
 test('three relays and their links, asked at one of them', async () => {
-  const three = await demo('--relays', '3', '--delay', '50ms');
+  const three = await startDemo('--relays', '3', '--delay', '50ms');
   try {
     const { page, complaints } = await open(browser, `${new URL(three.page).origin}/-/overlay`);
     await page.getByText('3 nodes, 3 links, as relay 3 sees them.').waitFor(SOON);
@@ -46,12 +46,11 @@ test('three relays and their links, asked at one of them', async () => {
 }, 120_000);
 
 test('two hundred nodes are drawn apart, what happens is told, and the keyboard keeps its place', async () => {
-  const node = await relay('--public-overlay');
+  const node = await startRelay({ args: ['--public-overlay'] });
   try {
-    const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
     let told = answer(200, large());
+    const { page } = await open(browser, `${node.page}/-/overlay`, { width: 1280, height: 900 });
     await page.route('**/api/v1/overlay', (route) => route.fulfill({ json: told }));
-    await page.goto(`${node.page}/-/overlay`);
     await page.getByText('200 nodes').waitFor(SOON);
     expect(await page.locator('.mesh circle').count()).toBe(200);
     const button = page.getByRole('button', { name: 'relay 7', exact: true });
@@ -75,7 +74,7 @@ test('two hundred nodes are drawn apart, what happens is told, and the keyboard 
 }, 120_000);
 
 test('names with markup in them are text, and a relay without a mesh or with nonsense says why there is no picture', async () => {
-  const node = await relay();
+  const node = await startRelay();
   try {
     const { page } = await open(browser, `${node.page}/-/overlay`);
     await page.getByText('moq relay --public-overlay').waitFor(SOON);

@@ -1,13 +1,13 @@
 /// What the relay's content security policy lets a page do, as a browser takes it.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launch, open } from './support/browser';
-import { relay } from './support/moq';
+import { type Relay, startRelay } from './support/relay';
 
 let browser: Awaited<ReturnType<typeof launch>>;
-let node: Awaited<ReturnType<typeof relay>>;
+let node: Relay;
 
 beforeAll(async () => {
-  [browser, node] = await Promise.all([launch(), relay()]);
+  [browser, node] = await Promise.all([launch(), startRelay()]);
 }, 90_000);
 afterAll(async () => {
   await browser?.close();

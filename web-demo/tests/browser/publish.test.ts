@@ -3,18 +3,21 @@
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { moqBinary, openPage, Process, type Relay, run, scratch, startBrowser, startRelay } from './stage';
+import { launch, type Opened, open } from './support/browser';
+import { run, scratch } from './support/files';
+import { Moq } from './support/moq';
+import { type Relay, startRelay } from './support/relay';
 
 let relay: Relay;
 let browser: Browser;
 
 beforeAll(async () => {
-  [relay, browser] = await Promise.all([startRelay(), startBrowser()]);
+  [relay, browser] = await Promise.all([startRelay({ host: '127.0.0.1' }), launch()]);
 }, 60_000);
 
 afterAll(async () => {
   await browser?.close();
-  await relay?.process.end();
+  await relay?.stop();
 });
 
 interface Probe {
@@ -28,11 +31,10 @@ interface Probe {
 }
 
 /** A recording while it grows: `moq subscribe -o`. */
-function record(name: string, from = relay, ...flags: string[]): { file: string; process: Process } {
+function record(name: string, from = relay, ...flags: string[]): { file: string; process: Moq } {
   const file = join(scratch(), 'out.mp4');
   const url = `moqt://localhost:${from.port}/${name}`;
-  const args = ['subscribe', '--state-dir', from.stateDir, '-o', file, ...flags, url];
-  return { file, process: new Process(moqBinary(), args) };
+  return { file, process: new Moq(['subscribe', '-o', file, ...flags, url], { stateDir: from.stateDir }) };
 }
 
 /** What the recording holds; ffmpeg must decode all of it without a word. */
@@ -43,8 +45,8 @@ async function inspect(file: string): Promise<Probe> {
   return JSON.parse(stdout) as Probe;
 }
 
-async function goLive(query: string): Promise<{ page: Page; errors: string[] }> {
-  const opened = await openPage(browser, relay, `/-/publish?${query}`);
+async function goLive(query: string): Promise<Opened> {
+  const opened = await open(browser, `${relay.page}/-/publish?${query}`);
   const { page } = opened;
   // A camera's first picture tells that the browser has handed it out. (The policy forbids waitForFunction.)
   await page.evaluate(async () => {
@@ -85,30 +87,30 @@ describe('the publish page', () => {
   test.each(['h264', 'vp9', 'av1'])(
     'sends the test pattern in %s, and moq subscribe writes all of it',
     async (codec) => {
-      const { page, errors } = await goLive(`source=pattern&height=360&codec=${codec}&name=live/pattern-${codec}`);
+      const { page, complaints } = await goLive(`source=pattern&height=360&codec=${codec}&name=live/pattern-${codec}`);
       const recording = record(`live/pattern-${codec}`);
-      await recording.process.hears(/audio audio0/);
+      await recording.process.says(/audio audio0/);
       await framesMore(page, 90);
       await page.getByRole('button', { name: 'Stop' }).click();
       await page.getByText('Not live any more.').waitFor();
-      await recording.process.end();
+      await recording.process.end('SIGINT');
       const { streams } = await inspect(recording.file);
       const [video, audio] = ['video', 'audio'].map((kind) => streams.find((stream) => stream.codec_type === kind));
       expect(video).toMatchObject({ codec_name: codec, width: 640, height: 360 });
       expect(audio?.codec_name).toBe('opus');
       expect(Number(video?.nb_read_frames)).toBeGreaterThanOrEqual(90);
       expect(Number(audio?.nb_read_frames)).toBeGreaterThan(50);
-      expect(errors).toEqual([]);
+      expect(complaints).toEqual([]);
       await page.close();
     },
     60_000,
   );
 
   test('sends camera and microphone, with a smaller picture beside', async () => {
-    const { page, errors } = await goLive('source=camera&height=360&name=live/camera');
+    const { page, complaints } = await goLive('source=camera&height=360&name=live/camera');
     const best = record('live/camera');
     const small = record('live/camera', relay, '--video', 'video1');
-    await Promise.all([best.process.hears(/audio audio0/), small.process.hears(/audio audio0/)]);
+    await Promise.all([best.process.says(/audio audio0/), small.process.says(/audio audio0/)]);
     await framesMore(page, 60);
     await page
       .getByText(/of 3 tracks|subscriptions/i)
@@ -116,19 +118,19 @@ describe('the publish page', () => {
       .waitFor();
     await page.screenshot({ path: join(scratch(), 'publish.png') });
     await page.getByRole('button', { name: 'Stop' }).click();
-    await Promise.all([best.process.end(), small.process.end()]);
+    await Promise.all([best.process.end('SIGINT'), small.process.end('SIGINT')]);
     const [large, half] = await Promise.all([inspect(best.file), inspect(small.file)]);
     const picture = (probe: Probe) => probe.streams.find((stream) => stream.codec_type === 'video');
     expect(picture(half)?.height).toBe((picture(large)?.height ?? 0) / 2);
     expect(Number(picture(large)?.nb_read_frames)).toBeGreaterThan(20);
-    expect(errors).toEqual([]);
+    expect(complaints).toEqual([]);
     await page.close();
   }, 60_000);
 
   test('sends temporal layers as subgroups, which are put together again', async () => {
     const { page } = await goLive('source=pattern&height=360&simulcast=0&layers=1&name=live/layers');
     const recording = record('live/layers');
-    await recording.process.hears(/audio audio0/);
+    await recording.process.says(/audio audio0/);
     await framesMore(page, 60);
     await page.getByRole('button', { name: 'Stop' }).click();
     expect(await recording.process.ended()).toBe(0);
@@ -139,15 +141,15 @@ describe('the publish page', () => {
   }, 60_000);
 
   test('goes on after the relay was started again, without a reload', async () => {
-    const own = await startRelay();
-    const { page } = await openPage(browser, own, '/-/publish?source=pattern&height=360&simulcast=0&name=live/again');
+    const own = await startRelay({ host: '127.0.0.1' });
+    const { page } = await open(browser, `${own.page}/-/publish?source=pattern&height=360&simulcast=0&name=live/again`);
     await page.getByRole('button', { name: 'Go live' }).click();
     await page.getByText(/^Live at /).waitFor();
     await own.process.end('SIGKILL');
     await page.getByText('The connection was lost. Connecting again…').waitFor({ timeout: 60_000 });
-    const again = await startRelay(own.port, own.stateDir);
+    const again = await startRelay({ host: '127.0.0.1', port: own.port, stateDir: own.stateDir });
     const recording = record('live/again', again);
-    await recording.process.hears(/audio audio0/);
+    await recording.process.says(/audio audio0/);
     await page.getByText(/^Live at /).waitFor();
     await framesMore(page, 60);
     await page.getByRole('button', { name: 'Stop' }).click();
@@ -155,11 +157,12 @@ describe('the publish page', () => {
     const { streams } = await inspect(recording.file);
     expect(Number(streams.find((stream) => stream.codec_type === 'video')?.nb_read_frames)).toBeGreaterThanOrEqual(60);
     await page.close();
-    await again.process.end();
+    await again.stop();
+    await own.stop();
   }, 120_000);
 
   test('says in words what is wrong with a name, and when there is nothing to show', async () => {
-    const { page } = await openPage(browser, relay, '/-/publish?name=a//b');
+    const { page } = await open(browser, `${relay.page}/-/publish?name=a//b`);
     await page.getByRole('button', { name: 'Go live' }).click();
     await page.getByRole('alert').getByText('empty part').waitFor();
     await page.getByLabel('Name', { exact: true }).fill('<img src=x onerror=alert(1)>');

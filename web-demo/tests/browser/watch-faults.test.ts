@@ -1,18 +1,13 @@
 /// What may go wrong while watching: the relay ends, and catalogs that nobody should have sent.
-import { execFile } from 'node:child_process';
-import { mkdtemp, open as openFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { PlayerStats } from '../../src/media/player/status';
 import { launch, open, picture } from './support/browser';
-import { makeClip } from './support/clip';
-import { moq, relay } from './support/moq';
-
-const PATIENCE = 60_000;
-const run = promisify(execFile);
+import { makeClip, RATE } from './support/clip';
+import { run, scratch } from './support/files';
+import { drawsMore, PATIENCE, until } from './support/player';
+import { startPublisher, startRelay } from './support/relay';
 
 let browser: Browser;
 let clip: string;
@@ -24,30 +19,18 @@ afterAll(async () => {
   await browser?.close();
 }, 60_000);
 
-function stats(page: Page): Promise<PlayerStats | undefined> {
-  return page.evaluate(
-    () => (document.querySelector('headwater-watch') as (Element & { stats?: PlayerStats }) | null)?.stats,
-  );
-}
-
-const drawn = async (page: Page) => (await stats(page))?.framesDrawn ?? 0;
-
 test('the page turns to another relay when its own ends', { timeout: 240_000 }, async () => {
-  const [one, other] = await Promise.all([relay(), relay()]);
-  const publishers = await Promise.all(
-    [one, other].map(({ port }) => moq('publish', '--insecure', '--loop', `https://localhost:${port}/live/two`, clip)),
-  );
-  const hash = (await (await fetch(`${other.page}/certificate.sha256`)).text()).trim();
-  const also = encodeURIComponent(`https://localhost:${other.port}/#sha256=${hash}`);
+  const [one, other] = await Promise.all([startRelay(), startRelay()]);
+  const publishers = [one, other].map((relay) => startPublisher(relay, 'live/two', ['--loop', clip]));
+  const also = encodeURIComponent(`https://localhost:${other.port}/#sha256=${other.hash}`);
   const { page } = await open(browser, `${one.page}/live/two?also=${also}`, { width: 390, height: 780 });
-  await expect.poll(() => drawn(page), { timeout: PATIENCE }).toBeGreaterThan(25);
+  await drawsMore(page, RATE);
   await picture(page, 'watch-phone');
   expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
 
   await one.stop();
-  await expect.poll(async () => (await stats(page))?.relay, { timeout: PATIENCE }).toContain(String(other.port));
-  const before = await drawn(page);
-  await expect.poll(() => drawn(page), { timeout: PATIENCE }).toBeGreaterThan(before + 25);
+  await until(page, 'at the other relay', ({ relay }) => relay.includes(String(other.port)));
+  await drawsMore(page, RATE);
   await page.close();
   await Promise.all([...publishers, other].map((running) => running.stop()));
 });
@@ -62,14 +45,14 @@ test.each([
     /decodes none/,
   ],
 ])('a catalog with %s gets a message, and no error', { timeout: 120_000 }, async (_what, catalog, words) => {
-  const node = await relay();
+  const node = await startRelay();
   // A pipe with a name: the publisher stays while somebody may write to it.
-  const lines = join(await mkdtemp(join(tmpdir(), 'headwater-lines-')), 'catalog');
+  const lines = join(scratch(), 'catalog');
   await run('mkfifo', [lines]);
   const pipe = await openFile(lines, 'r+');
   await pipe.write(`${catalog}\n`);
   const track = ['--lines', '--track', 'catalog'];
-  const publisher = await moq('publish', '--insecure', ...track, `https://localhost:${node.port}/live/odd`, lines);
+  const publisher = startPublisher(node, 'live/odd', [...track, lines]);
   const { page, complaints } = await open(browser, `${node.page}/live/odd`);
   await page.locator('headwater-watch .message').filter({ hasText: words }).waitFor({ timeout: PATIENCE });
   expect(await page.locator('headwater-watch img').count()).toBe(0);

@@ -1,55 +1,32 @@
 /// The watch page in a real browser: it plays, in time and in step, and goes on when the publisher starts over.
-import type { Browser, Page } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { PlayerStats } from '../../src/media/player/status';
 import { launch, open, picture } from './support/browser';
 import { makeClip, pictureNumber, RATE } from './support/clip';
-import { moq, type Running, relay } from './support/moq';
+import type { Moq } from './support/moq';
+import { message, PATIENCE, stats, until } from './support/player';
+import { type Relay, startPublisher, startRelay } from './support/relay';
 
 const NAME = 'live/counter';
-const PATIENCE = 60_000;
 
 let browser: Browser;
-let node: Awaited<ReturnType<typeof relay>>;
+let node: Relay;
 let clip: string;
 
 beforeAll(async () => {
-  [browser, node, clip] = await Promise.all([launch(), relay(), makeClip()]);
+  [browser, node, clip] = await Promise.all([launch(), startRelay(), makeClip()]);
 }, 120_000);
 afterAll(async () => {
   await browser?.close();
   await node?.stop();
 }, 60_000);
 
-async function publish(): Promise<Running> {
-  return moq('publish', '--insecure', '--loop', `https://localhost:${node.port}/${NAME}`, clip);
-}
-
-type Stats = PlayerStats & { readonly now: number };
-
-function stats(page: Page): Promise<Stats | undefined> {
-  return page.evaluate(() => {
-    const player = document.querySelector('headwater-watch') as (Element & { stats?: PlayerStats }) | null;
-    return player?.stats && { ...player.stats, now: performance.now() };
-  });
-}
-
-/** Waits until the numbers are as wanted; the browser looks, frame by frame, so nothing depends on how long it takes. */
-async function until(page: Page, what: string, wanted: (stats: Stats) => boolean): Promise<Stats> {
-  const end = Date.now() + PATIENCE;
-  for (let last = await stats(page); Date.now() < end; last = await stats(page)) {
-    if (last !== undefined && wanted(last)) return last;
-    await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
-  }
-  throw new Error(`never ${what}: ${JSON.stringify(await stats(page))}`);
-}
-
-async function message(page: Page): Promise<string> {
-  return (await page.locator('headwater-watch .message').textContent()) ?? '';
+function publish(): Moq {
+  return startPublisher(node, NAME, ['--loop', clip]);
 }
 
 test('a broadcast plays in real time, picture and sound in step', { timeout: 180_000 }, async () => {
-  const publisher = await publish();
+  const publisher = publish();
   const { page, complaints } = await open(browser, `${node.page}/${NAME}`);
   const first = await until(
     page,
@@ -93,7 +70,7 @@ test('the page waits for a broadcast, plays it, and goes on when its publisher s
   await expect.poll(() => message(page), { timeout: PATIENCE }).toMatch(/starts here by itself/);
   for (const round of [1, 2]) {
     const before = (await stats(page))?.framesDrawn ?? 0;
-    const publisher = await publish();
+    const publisher = publish();
     await until(page, `playing in round ${round}`, ({ framesDrawn }) => framesDrawn > before + RATE);
     expect(await message(page)).toBe('');
     await publisher.stop();
@@ -106,7 +83,7 @@ test('the page waits for a broadcast, plays it, and goes on when its publisher s
 test('the front page lists broadcasts as they come and go', { timeout: 120_000 }, async () => {
   const { page, complaints } = await open(browser, `${node.page}/`);
   const link = page.getByRole('link', { name: NAME });
-  const publisher = await publish();
+  const publisher = publish();
   await link.waitFor({ timeout: PATIENCE });
   await picture(page, 'front');
   await publisher.stop();

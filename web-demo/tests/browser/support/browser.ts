@@ -1,6 +1,7 @@
 /// The installed Chromium without a window, and pages whose complaints are kept.
 import { mkdir } from 'node:fs/promises';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { replacePages } from './pages';
 
 /** Where pictures of pages go, to be looked at. */
 const PICTURES = new URL('../../../dist-tests/', import.meta.url).pathname;
@@ -24,16 +25,30 @@ export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: process.env['HARNESS_CHROMIUM'] ?? '/usr/bin/chromium', args: FLAGS });
 }
 
-/** A page, and everything that a console would show of errors: exceptions, refusals of the policy, missing files. */
-export async function open(browser: Browser, url: string, size = { width: 1280, height: 800 }) {
+export interface Opened {
+  readonly page: Page;
+  /** Everything that a console would show of errors: exceptions, refusals of the policy, missing files. */
+  readonly complaints: string[];
+}
+
+/** A page of its own context: closing it is enough. */
+export async function open(browser: Browser, url: string, size = { width: 1280, height: 800 }): Promise<Opened> {
   const page = await browser.newPage({ viewport: size });
+  await replacePages(page.context());
   const complaints: string[] = [];
-  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('pageerror', (error) => complaints.push(error.stack ?? String(error)));
   page.on('console', (message) => {
-    if (message.type() === 'error' && !message.text().includes(NOT_KNOWN_YET)) complaints.push(message.text());
+    if (message.type() === 'error' && !message.text().includes(NOT_KNOWN_YET)) {
+      complaints.push(`${message.text()} ${message.location().url}`);
+    }
   });
   await page.goto(url);
   return { page, complaints };
+}
+
+/** Complaints without the browser's own line for each connection that it could not make, where the page has words for it. */
+export function exceptions(complaints: readonly string[]): string[] {
+  return complaints.filter((text) => !text.startsWith('Failed to establish a connection to https://'));
 }
 
 /** Keeps a picture of the page as it is. */

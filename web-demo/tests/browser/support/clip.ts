@@ -1,13 +1,9 @@
 /// A clip that a test can read: each picture carries its number as black and white squares, each second begins with a
 /// beep in silence.
-import { execFile } from 'node:child_process';
-import { mkdtemp } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { Page } from 'playwright-core';
+import { run, scratch } from './files';
 
-const run = promisify(execFile);
 const BITS = 12;
 const SQUARE = 40;
 export const RATE = 25;
@@ -15,7 +11,7 @@ export const SECONDS = 20;
 
 /** Makes the clip with ffmpeg and returns its path. A group each second, H.264 with B-frames, AAC. */
 export async function makeClip(): Promise<string> {
-  const path = join(await mkdtemp(join(tmpdir(), 'headwater-clip-')), 'clip.mp4');
+  const path = join(scratch(), 'clip.mp4');
   const squares = Array.from({ length: BITS }, (_, bit) => {
     const place = `x=${bit * SQUARE}:y=0:w=${SQUARE}:h=${SQUARE}:t=fill`;
     return `drawbox=${place}:color=white:enable='mod(floor(n/${2 ** bit}),2)'`;

@@ -1,86 +1,115 @@
-/// Runs the `moq` binary that HARNESS_MOQ names, with a state directory of its own, until the test is over.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+/// The `moq` binary that HARNESS_MOQ names, as a process that ends with the test.
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { scratch } from './files';
 
-const STARTED_MS = 60_000;
+const SAID_MS = 60_000;
 const STOPPED_MS = 15_000;
 
-export interface Running {
-  /** What it has said on stderr so far. */
-  said(): string;
-  /** What stands behind `words` in what it says, when it says it; fails if it ends before. */
-  says(words: RegExp): Promise<RegExpMatchArray>;
-  /** Ends it and takes its state away. */
-  stop(): Promise<void>;
+export interface MoqOptions {
+  /** Where its keys are; if not given, a folder of its own, which `stop` takes away. */
+  readonly stateDir?: string;
 }
 
-/** A relay on a port of its own, and where its pages are. */
-export async function relay(...more: string[]): Promise<Running & { port: number; page: string }> {
-  const running = await moq('relay', '--listen', '[::]:0', '--admin', 'off', ...more);
-  const [, port] = await running.says(/relay on \S+:(\d+)/);
-  return { ...running, port: Number(port), page: `http://localhost:${port}` };
-}
+const running = new Set<Moq>();
+process.once('exit', () => {
+  for (const moq of running) moq.signal('SIGKILL');
+});
 
-/** The demo, and the page that it says to open. */
-export async function demo(...more: string[]): Promise<Running & { page: string }> {
-  const running = await moq('demo', '--listen', '127.0.0.1:0', ...more);
-  const [, page] = await running.says(/open: +(http:\S+)/);
-  return { ...running, page: page ?? '' };
-}
+export class Moq {
+  readonly stateDir: string;
+  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #over: Promise<unknown>;
+  readonly #keepsState: boolean;
+  readonly #said = { stdout: '', stderr: '' };
+  #waiting: (() => void)[] = [];
 
-/** Any command. */
-export async function moq(command: string, ...more: string[]): Promise<Running> {
-  const program = process.env['HARNESS_MOQ'];
-  if (program === undefined) throw new Error('HARNESS_MOQ must name the moq binary (make test sets it)');
-  const state = await mkdtemp(join(tmpdir(), 'headwater-web-'));
-  const env = { ...process.env, HEADWATER_STATE_DIR: state };
-  const child = spawn(program, [command, ...more], { env, stdio: ['ignore', 'ignore', 'pipe'] });
-  let said = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text;
-  });
-  const ended = new Promise<void>((done) => {
-    child
-      .once('exit', () => done())
-      .once('error', (error) => {
-        said += error;
-        done();
+  /** Begins at once: `new Moq(['publish', …])`. */
+  constructor(args: readonly string[], { stateDir }: MoqOptions = {}) {
+    this.#keepsState = stateDir !== undefined;
+    this.stateDir = stateDir ?? scratch();
+    const env = { ...process.env, HEADWATER_STATE_DIR: this.stateDir };
+    this.#child = spawn(moqBinary(), args, { env, stdio: 'pipe' });
+    for (const name of ['stdout', 'stderr'] as const) {
+      this.#child[name].setEncoding('utf8').on('data', (text: string) => {
+        this.#said[name] += text;
+        this.#wake();
       });
-  });
-  return {
-    said: () => said,
-    says: (words) => waitFor(child, ended, () => said, words),
-    stop: async () => {
-      child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), STOPPED_MS);
-      await ended;
+    }
+    // What is written to one that has ended is lost, and its end is seen elsewhere.
+    this.#child.stdin.on('error', () => {});
+    running.add(this);
+    this.#over = new Promise<void>((over) => {
+      this.#child
+        .once('close', () => over())
+        .once('error', (error) => {
+          this.#said.stderr += error.message;
+          over();
+        });
+    }).then(() => {
+      running.delete(this);
+      this.#wake();
+    });
+  }
+
+  /** All that it has said, on stderr and on stdout. */
+  get said(): string {
+    return `${this.#said.stderr}${this.#said.stdout}`;
+  }
+
+  /** What matches in what it says on either stream, once it does; fails if it ends before, or keeps silent for a minute. */
+  async says(words: RegExp): Promise<RegExpExecArray> {
+    const until = Date.now() + SAID_MS;
+    for (;;) {
+      const match = words.exec(this.#said.stderr) ?? words.exec(this.#said.stdout);
+      if (match) return match;
+      const left = until - Date.now();
+      if (!running.has(this)) throw new Error(`moq ended before it said ${words}:\n${this.said}`);
+      if (left <= 0) throw new Error(`moq never said ${words}:\n${this.said}`);
+      const late = setTimeout(() => this.#wake(), left);
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
       clearTimeout(late);
-      await rm(state, { recursive: true, force: true });
-    },
-  };
+    }
+  }
+
+  write(text: string): void {
+    this.#child.stdin.write(text);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** Waits until it ends by itself; gives its exit code. */
+  async ended(): Promise<number | null> {
+    await this.#over;
+    return this.#child.exitCode;
+  }
+
+  /** Ends it; gives its exit code. Its state stays, so that another one may go on with it. */
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
+    this.signal(signal);
+    // One that was stopped with SIGSTOP hears of nothing else.
+    this.signal('SIGCONT');
+    const late = setTimeout(() => this.signal('SIGKILL'), STOPPED_MS);
+    await this.#over;
+    clearTimeout(late);
+    return this.#child.exitCode;
+  }
+
+  /** Ends it, and takes its state away if that is its own. */
+  async stop(): Promise<void> {
+    await this.end();
+    if (!this.#keepsState) rmSync(this.stateDir, { recursive: true, force: true });
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
 }
 
-function waitFor(child: ChildProcess, ended: Promise<void>, said: () => string, words: RegExp) {
-  return new Promise<RegExpMatchArray>((found, failed) => {
-    const look = () => {
-      const match = said().match(words);
-      if (match === null) return;
-      over();
-      found(match);
-    };
-    const fail = (why: string) => {
-      over();
-      failed(new Error(`${why} before it said ${words}: ${said()}`));
-    };
-    const late = setTimeout(() => fail('a minute passed'), STARTED_MS);
-    const over = () => {
-      clearTimeout(late);
-      child.stderr?.off('data', look);
-    };
-    child.stderr?.on('data', look);
-    look();
-    ended.then(() => fail('it ended'));
-  });
+function moqBinary(): string {
+  const path = process.env['HARNESS_MOQ'];
+  if (!path) throw new Error('HARNESS_MOQ must name the moq binary: make test sets it');
+  return path;
 }
