@@ -19,9 +19,11 @@ const STEP: f64 = 1.05;
 const AWAY: f64 = 1.5;
 const BETTER: Duration = Duration::from_secs(10);
 const WORSE: Duration = Duration::from_secs(3);
-/// How often a round trip counts at most, and the part of the smoothed one that is left of what was before this long.
+/// How often a round trip counts at most, and the part of the smoothed one that is left of what was before it.
 const SAMPLE: Duration = Duration::from_secs(1);
 const KEPT: f64 = 7.0 / 8.0;
+/// Two round trips in a row that are so many times the smoothed one, or that part of it, are a change and no jitter.
+const CHANGED: f64 = 1.25;
 /// Over how long losses are counted, from how many packets on, and from which part on.
 const WINDOW: Duration = Duration::from_secs(10);
 const PACKETS: u64 = 200;
@@ -34,6 +36,8 @@ pub struct Estimator {
     srtt: Option<f64>,
     rttvar: f64,
     sampled: Option<Duration>,
+    /// The last one was far from what was smoothed then: above or below.
+    changed: Option<bool>,
     /// The step that the cost is made with, and since when the round trip is away from it.
     step: Option<i32>,
     away: Option<(Duration, bool)>,
@@ -46,7 +50,8 @@ pub struct Estimator {
 impl Estimator {
     /// A round trip was measured.
     ///
-    /// It counts for the time since the one before: an idle link, which is measured less often, is known anew as soon as a busy one.
+    /// One counts an eighth, or, where the link has changed, for the time since the one before: an idle link, which is measured less
+    /// often, is known anew as soon as a busy one.
     pub fn round_trip(&mut self, now: Duration, rtt: Duration) {
         let elapsed = self.sampled.map_or(SAMPLE, |sampled| now.saturating_sub(sampled));
         if elapsed < SAMPLE {
@@ -54,8 +59,17 @@ impl Estimator {
         }
         self.sampled = Some(now);
         let rtt = rtt.as_secs_f64().max(1e-6);
-        let weight = 1.0 - KEPT.powf(elapsed.as_secs_f64());
         let before = self.srtt.unwrap_or(rtt);
+        let far = rtt > before * CHANGED || rtt < before / CHANGED;
+        let side = far.then_some(rtt > before);
+        let lasts = side.is_some() && self.changed == side;
+        self.changed = side;
+        let kept = if lasts {
+            KEPT.powf(elapsed.as_secs_f64())
+        } else {
+            KEPT
+        };
+        let weight = 1.0 - kept;
         self.rttvar += ((rtt - before).abs() - self.rttvar) * weight;
         let srtt = before + (rtt - before) * weight;
         self.srtt = Some(srtt);
@@ -195,8 +209,8 @@ mod tests {
             now.checked_sub(changed).unwrap()
         };
         let (busy, idle) = (settled(1), settled(5));
-        // Two of its looks later at most: one to see the change, one to believe it.
-        assert!(idle <= busy + 10 * SEC, "{busy:?} {idle:?}");
+        // Three of its looks later at most: one to see the change, one to know that it lasts, one to believe the better.
+        assert!(idle <= busy + 15 * SEC, "{busy:?} {idle:?}");
     }
 
     #[test]
