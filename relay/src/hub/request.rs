@@ -121,7 +121,8 @@ impl Hub {
                     self.source_left(track, session, None);
                 }
             }
-            Purpose::Offer { track } => self.drop_listener(track, request),
+            // One that is being moved ends by the peer's reset as well as by our PUBLISH_DONE.
+            Purpose::Offer { track } => self.listener_ended(track, request),
             Purpose::Fill(fill) => self.fill_refused(tag, session, &fill, &refusal.into()),
             Purpose::Repair { track } => self.repair_over(track, request),
             Purpose::Status { of } => self.status_refused(of, session, refusal.into()),

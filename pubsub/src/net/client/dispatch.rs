@@ -170,6 +170,9 @@ impl Inner {
             offers.close();
         }
         self.end_request(key, RequestEnd::Peer(code));
+        if let Some(serving) = serving {
+            self.offer_ended(session, &serving);
+        }
     }
 
     /// A subscription or fetch of ours gives no more than what is queued.

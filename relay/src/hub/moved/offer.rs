@@ -42,7 +42,7 @@ impl Hub {
         }
     }
 
-    /// The data plane is done with a downstream subscription.
+    /// A downstream subscription is over: the data plane is done with it, or the peer ended it.
     pub(in crate::hub) fn listener_ended(&mut self, id: TrackId, request: RequestRef) {
         let again = self
             .tracks

@@ -236,6 +236,18 @@ fn an_offer_that_is_sent_elsewhere_ends_with_its_reason_and_is_made_again() {
 }
 
 #[test]
+fn an_offer_that_is_sent_elsewhere_and_reset_at_once_is_made_again() {
+    let (mut world, first) = offered();
+    world.goaway(2, first);
+    // Before the data plane is done with it.
+    let second = tag(&world.cancel(RequestRef::Hub(SessionId(2), first)));
+    assert_eq!(opened(&over(&mut world, first)), [], "once");
+    accept_offer(&mut world, second);
+    world.goaway(2, second);
+    assert_eq!(opened(&world.down(2)), []);
+}
+
+#[test]
 fn an_offer_that_overtakes_the_end_of_the_old_one_is_made_once_more() {
     let (mut world, first) = offered();
     world.goaway(2, first);
