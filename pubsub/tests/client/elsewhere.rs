@@ -76,6 +76,26 @@ stories! {
         assert_eq!(subscriber.done().expect("told").code, PublishDoneCode::GOING_AWAY);
     }
 
+    async fn what_was_said_of_an_offer_does_not_concern_the_next_one(ends: Ends) {
+        let video = track(name("video"));
+        ends.near.serve(&video);
+        let mut offers = ends.far.tracks(namespace(&["live"]), Vec::new()).await.expect("answered");
+        let subscriber = take(next_offer(&mut offers).await).await;
+        let mut goaway = ends.near.offers_goaway(&name("video"));
+        subscriber.send_goaway("moqt://elsewhere.example/", Duration::ZERO).expect("a server");
+        goaway.heard().await;
+        drop(subscriber);
+        // Nothing is offered until the end of the first one has arrived.
+        loop {
+            ends.near.serve(&video);
+            let offer = tokio::time::timeout(Duration::from_millis(10), next_offer(&mut offers)).await;
+            if offer.is_ok() {
+                break;
+            }
+        }
+        assert_eq!(goaway.get(), None);
+    }
+
     async fn a_publication_that_is_sent_elsewhere_is_the_callers_to_make_there(ends: Ends) {
         let video = track(name("video"));
         let mut offers = ends.far.published_tracks(namespace(&["live"]));

@@ -117,7 +117,12 @@ impl Inner {
                     edge,
                     offer: Some(offer),
                 };
-                self.state().serving.insert(key, Serving { track, kind });
+                let mut state = self.state();
+                // What was said of an earlier offer does not concern this one.
+                if let Some(told) = state.offers_elsewhere.get(track.name()) {
+                    told.send_replace(None);
+                }
+                state.serving.insert(key, Serving { track, kind });
                 Ok::<_, crate::session::RequestRefused>(())
             })
             .is_err();
