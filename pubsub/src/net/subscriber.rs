@@ -218,6 +218,9 @@ impl Subscriber {
     /// that is empty on this session. A client can name no `uri`. The subscription goes on meanwhile: with a `timeout` above zero
     /// it is reset with GOING_AWAY after it.
     ///
+    /// A publisher that offers it again on this session ends the old subscription first, and streams under way are reset: fetch what is
+    /// missed, up to the new offer's largest object.
+    ///
     /// # Errors
     /// It was said before, the subscription is over, or a client names a URI.
     pub fn send_goaway(&self, uri: &str, timeout: std::time::Duration) -> Result<(), IllegalMove> {

@@ -3,6 +3,9 @@
 //!
 //! A session has one subscription of a track at most: the new PUBLISH follows PUBLISH_DONE. The two travel on streams of their own,
 //! and a subscriber that hears of the new one first refuses it as a duplicate; it is then offered once more.
+//!
+//! What is under way when the old subscription ends is reset: the new PUBLISH tells the largest object, up to which the subscriber
+//! fetches what it misses.
 
 use headwater_pubsub::wire::control::RequestError;
 use headwater_pubsub::wire::{PublishDoneCode, RequestErrorCode, StreamCode};
