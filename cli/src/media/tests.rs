@@ -148,6 +148,33 @@ fn codec_strings_and_formats_are_those_of_the_encoder() {
     assert!(video.bitrate.is_some() && audio.bitrate.is_some());
 }
 
+/// What a browser sends of VP8: ffmpeg's MP4 has no name for it, and its sample entry differs from that of VP9 in that name.
+fn vp8() -> Vec<u8> {
+    let mut bytes = VP9_OPUS.to_vec();
+    let at = bytes.windows(4).position(|name| name == b"vp09").unwrap();
+    bytes[at..at + 4].copy_from_slice(b"vp08");
+    bytes
+}
+
+#[test]
+fn vp8_is_carried_under_the_name_that_browsers_know() {
+    let (tracks, samples) = file(&vp8()).unwrap();
+    assert_eq!(tracks[0].codec, "vp8");
+    assert_eq!((tracks[0].width, tracks[0].height), (Some(160), Some(90)));
+    let catalog = Catalog::of(&tracks).unwrap();
+    for read in [
+        Catalog::parse_msf(&catalog.to_msf()),
+        Catalog::parse_hang(&catalog.to_hang()),
+    ] {
+        assert_eq!(read.unwrap(), catalog);
+    }
+    let written = mux(&tracks, &package(&tracks, &samples));
+    let (again, result) = file(&written).unwrap();
+    assert_eq!(again[0].codec, "vp8");
+    assert_eq!(again[0].sample_entry, tracks[0].sample_entry);
+    assert_eq!(relative(&result, 0), relative(&samples, 0));
+}
+
 #[test]
 fn frames_keyframes_and_reordering_are_read_from_every_layout() {
     for bytes in [PROGRESSIVE, MOOV_AT_END, LIVE, GOP, HEVC] {

@@ -1,4 +1,4 @@
-//! Sample entries: codec string, picture size, sound format (RFC 6381; ISO/IEC 14496-15 annex E; AV1 and VP9 in ISOBMFF).
+//! Sample entries: codec string, picture size, sound format (RFC 6381; ISO/IEC 14496-15 annex E; AV1, VP8 and VP9 in ISOBMFF).
 
 use std::fmt::Write as _;
 
@@ -27,7 +27,7 @@ pub(super) fn describe(entry: &Child<'_>, kind: MediaKind, id: u32) -> Result<En
     let four: [u8; 4] = entry.kind.into();
     let name = || String::from_utf8_lossy(&four).trim().to_owned();
     let read = match (kind, &four) {
-        (MediaKind::Video, b"avc1" | b"avc3" | b"hvc1" | b"hev1" | b"av01" | b"vp09") => {
+        (MediaKind::Video, b"avc1" | b"avc3" | b"hvc1" | b"hev1" | b"av01" | b"vp08" | b"vp09") => {
             video(entry, &name())?
         }
         (MediaKind::Audio, b"mp4a" | b"Opus") => audio(entry)?,
@@ -76,6 +76,8 @@ fn video(entry: &Child<'_>, name: &str) -> Result<Option<Entry>, DemuxError> {
             }
             Hvcc::KIND => read.codec = hevc(name, &leaf(&child)?),
             Av1c::KIND => read.codec = av1(&leaf(&child)?),
+            // VP8 has one profile and no levels, and WebCodecs and both catalogs know it by this name alone.
+            VpcC::KIND if name == "vp08" => "vp8".clone_into(&mut read.codec),
             VpcC::KIND => {
                 let c: VpcC = leaf(&child)?;
                 read.codec = format!("vp09.{:02}.{:02}.{:02}", c.profile, c.level, c.bit_depth);

@@ -1,6 +1,6 @@
 //! Reading MP4: [`Demuxer`] for bytes as they come, [`FileReader`] for a file that can be searched.
 //!
-//! Progressive and fragmented files (ISO/IEC 14496-12), H.264, H.265, AV1, VP9, AAC and Opus. Edit lists are applied
+//! Progressive and fragmented files (ISO/IEC 14496-12), H.264, H.265, AV1, VP8, VP9, AAC and Opus. Edit lists are applied
 //! to the decode times, so the samples of all tracks share one time line that never falls below zero.
 //!
 //! Bounds: [`MAX_MOOV`], [`MAX_MOOF`], [`MAX_SAMPLE`], [`MAX_SAMPLE_ENTRY`], [`MAX_FRAGMENT_SAMPLES`], [`MAX_TRACKS`]. Memory is

@@ -10,7 +10,7 @@ export type Configured =
 /// Undefined if the browser does not decode the track.
 export async function configure(source: Source): Promise<Configured | undefined> {
   const { track, header } = source;
-  const codec = header?.codec ?? track.codec;
+  const codec = word(header?.codec ?? track.codec);
   const description = header?.description ?? track.description;
   try {
     if (track.kind === 'video') {
@@ -24,8 +24,7 @@ export async function configure(source: Source): Promise<Configured | undefined>
       return supported ? { kind: 'video', config } : undefined;
     }
     const config: AudioDecoderConfig = {
-      // MP4 writes Opus with a capital letter, WebCodecs without.
-      codec: codec === 'Opus' ? 'opus' : codec,
+      codec,
       sampleRate: header?.sampleRate ?? track.sampleRate ?? 48_000,
       numberOfChannels: header?.channels ?? track.channels ?? 2,
       ...(description === undefined ? {} : { description }),
@@ -36,6 +35,12 @@ export async function configure(source: Source): Promise<Configured | undefined>
     // A codec string or a record that the browser calls invalid.
     return undefined;
   }
+}
+
+/// MP4 writes Opus with a capital letter and VP8 with its profile (`vp08.00.00.08`); WebCodecs has one word for each.
+function word(codec: string): string {
+  if (codec === 'Opus') return 'opus';
+  return codec.startsWith('vp08') ? 'vp8' : codec;
 }
 
 function size(track: CatalogTrack): { codedWidth?: number; codedHeight?: number } {
