@@ -205,7 +205,7 @@ function showStatistics(statistics: Statistics): void {
   set('frames', String(statistics.frames));
   set('dropped', String(statistics.framesDropped));
   set('groups', String(statistics.groups));
-  set('subscriptions', String(statistics.subscriptions));
+  set('read', `${statistics.tracksRead} of ${statistics.tracks} tracks`);
   set('rtt', statistics.rtt === undefined ? 'not known yet' : `${Math.round(statistics.rtt)} ms`);
   const pictures = statistics.renditions.map(({ codec, width, height }) => `${width}×${height} ${codec}`);
   set('pictures', pictures.join(', ') || 'none');

@@ -47,8 +47,9 @@ export interface Statistics {
   readonly frames: number;
   readonly framesDropped: number;
   readonly groups: number;
-  /** Subscriptions to tracks with media. */
-  readonly subscriptions: number;
+  /** Tracks with media, and how many of them the relay reads: one that nobody watches it leaves alone. */
+  readonly tracks: number;
+  readonly tracksRead: number;
   readonly rtt: number | undefined;
   readonly renditions: readonly { readonly codec: string; readonly width: number; readonly height: number }[];
 }

@@ -207,13 +207,15 @@ class Show implements Sink {
     const bitrate = ((bytes - this.#bytesBefore) * 8000) / STATISTICS_MS;
     this.#bytesBefore = bytes;
     const open = this.#encodings.filter((encoding) => encoding.open);
+    const media = broadcast.media();
     return {
       bitrate,
       share: this.#decision.share,
       frames: this.#frames - this.#dropped,
       framesDropped: this.#dropped,
       groups,
-      subscriptions: broadcast.media().reduce((sum, { track }) => sum + track.subscribers, 0),
+      tracks: media.length,
+      tracksRead: media.filter(({ track }) => track.subscribers > 0).length,
       rtt: this.#link?.session?.rtt,
       renditions: open.map((encoding) => ({ codec: encoding.codec, ...encoding.size })),
     };
