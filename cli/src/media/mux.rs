@@ -1,4 +1,4 @@
-//! CMAF objects of several tracks in, one fragmented MP4 out.
+//! Objects of several tracks in, CMAF or what hang calls legacy, one fragmented MP4 out.
 //!
 //! Objects of a track come in their order; tracks may run apart. Fragments leave in order of decode time, and times are
 //! moved so that the file begins near zero with the tracks in step as they were. Sample bytes are not changed. A
@@ -6,14 +6,18 @@
 //!
 //! Memory: a track that lags holds the others back for at most [`MAX_LAG`] of media or [`MAX_BUFFERED`] bytes.
 
+mod lane;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mp4_atom::{Atom, Moof, Moov};
+use mp4_atom::{Atom, Moov};
 
+use self::lane::{Lane, NANOS, Piece};
 use super::boxes::Children;
-use super::demux::{self, DemuxError, Match, Movie, Planned, Timeline};
+use super::demux::{self, DemuxError, Movie, Timeline};
+use super::legacy::{Framing, LegacyError, Repackager};
 use super::{EncodeError, MediaKind, Sample, TrackInfo, cmaf};
 
 /// How far one track may run ahead of another, in media time, before it is written without it.
@@ -51,12 +55,21 @@ pub enum MuxError {
         #[source]
         source: DemuxError,
     },
+    /// The object is not framed as the catalog says. It is dropped; the muxer goes on with the next one.
+    #[error("an object of track {track} is not framed as the catalog says")]
+    Frame {
+        /// Index of the track.
+        track: usize,
+        /// Why.
+        #[source]
+        source: LegacyError,
+    },
     /// A fragment does not fit the format.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }
 
-/// Writes one MP4: [`header`](Self::header) first, then what [`push`](Self::push) and at the end [`finish`](Self::finish) return.
+/// Writes one MP4: [`header`](Self::header) first, then what [`take`](Self::take) and at the end [`finish`](Self::finish) return.
 #[derive(Debug)]
 pub struct Muxer {
     lanes: Vec<Lane>,
@@ -70,39 +83,12 @@ pub struct Muxer {
     dropped: u64,
 }
 
-/// A track on its way through.
-#[derive(Debug)]
-struct Lane {
-    timeline: Timeline,
-    timescale: i128,
-    queue: VecDeque<Piece>,
-    /// A video lane opens with its first keyframe.
-    open: bool,
-    ended: bool,
-    epoch: usize,
-    /// Decode time of the last piece taken, in ticks.
-    last: Option<u64>,
-    /// End of the last piece taken, on the common line.
-    end: i128,
-}
-
 /// One publisher's time line: `base` on it lies at `line` on ours. Nanoseconds.
 #[derive(Debug, Clone, Copy, Default)]
 struct Epoch {
     base: i128,
     line: i128,
 }
-
-/// Samples without a gap: one fragment.
-#[derive(Debug)]
-struct Piece {
-    epoch: usize,
-    line: i128,
-    weight: usize,
-    samples: Vec<Sample>,
-}
-
-const NANOS: i128 = 1_000_000_000;
 
 impl Muxer {
     /// A muxer for tracks with these headers (`ftyp` + `moov`, one track each).
@@ -119,6 +105,7 @@ impl Muxer {
         }
         demux::align(&mut tracks);
         let lanes = tracks.iter().map(|track| Lane {
+            repackager: None,
             timeline: Timeline {
                 id: track.info.id,
                 kind: track.info.kind,
@@ -145,6 +132,15 @@ impl Muxer {
         })
     }
 
+    /// The same for objects that are framed so, track by track; `None` is CMAF.
+    #[must_use]
+    pub fn framed(mut self, framings: impl IntoIterator<Item = Option<Framing>>) -> Self {
+        for (lane, framing) in self.lanes.iter_mut().zip(framings) {
+            lane.repackager = framing.map(Repackager::new);
+        }
+        self
+    }
+
     /// The tracks, in the order given.
     #[must_use]
     pub fn tracks(&self) -> &[TrackInfo] {
@@ -165,10 +161,29 @@ impl Muxer {
         Ok(cmaf::header((1..).zip(&self.infos))?)
     }
 
-    /// Takes the next object of `track`; returns the fragments that may now be written, in order.
+    /// Takes the next object of `track`, of which `first` says that it begins a group; returns the fragments that may now be
+    /// written, in order.
     ///
     /// # Errors
-    /// The object is no CMAF chunk or its track is not known; it is dropped.
+    /// The object is no CMAF chunk, or not framed as was said, or its track is not known; it is dropped.
+    pub fn take(&mut self, track: usize, first: bool, object: &Bytes) -> Result<Vec<Bytes>, MuxError> {
+        let lane = self.lanes.get_mut(track).ok_or(MuxError::UnknownTrack(track))?;
+        let Some(repackager) = &mut lane.repackager else {
+            return self.push(track, object);
+        };
+        match repackager
+            .push(first, object)
+            .map_err(|source| MuxError::Frame { track, source })?
+        {
+            Some(chunk) => self.push(track, &chunk),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// [`take`](Self::take) of a CMAF chunk.
+    ///
+    /// # Errors
+    /// As there.
     pub fn push(&mut self, track: usize, object: &Bytes) -> Result<Vec<Bytes>, MuxError> {
         let lane = self.lanes.get_mut(track).ok_or(MuxError::UnknownTrack(track))?;
         let samples = lane
@@ -198,11 +213,24 @@ impl Muxer {
     /// # Errors
     /// As [`push`](Self::push).
     pub fn end_track(&mut self, track: usize) -> Result<Vec<Bytes>, MuxError> {
+        let mut out = self.last(track)?;
         self.lanes
             .get_mut(track)
             .ok_or(MuxError::UnknownTrack(track))?
             .ended = true;
-        self.drain()
+        out.extend(self.drain()?);
+        Ok(out)
+    }
+
+    /// Takes the frame that waits for its duration.
+    fn last(&mut self, track: usize) -> Result<Vec<Bytes>, MuxError> {
+        let lane = self.lanes.get_mut(track).ok_or(MuxError::UnknownTrack(track))?;
+        let last = lane.repackager.as_mut().map(Repackager::finish).transpose();
+        let last = last.map_err(|source| MuxError::Frame { track, source })?;
+        match last.flatten() {
+            Some(chunk) => self.push(track, &chunk),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Ends all tracks: returns what still waits.
@@ -210,10 +238,15 @@ impl Muxer {
     /// # Errors
     /// A fragment does not fit the format.
     pub fn finish(&mut self) -> Result<Vec<Bytes>, MuxError> {
+        let mut out = Vec::new();
+        for track in 0..self.lanes.len() {
+            out.extend(self.last(track)?);
+        }
         for lane in &mut self.lanes {
             lane.ended = true;
         }
-        self.drain()
+        out.extend(self.drain()?);
+        Ok(out)
     }
 
     fn enqueue(&mut self, track: usize, samples: Vec<Sample>) {
@@ -308,69 +341,6 @@ impl Muxer {
         };
         let lag = i128::try_from(MAX_LAG.as_nanos()).unwrap_or(i128::MAX);
         complete || latest - earliest > lag || self.buffered > MAX_BUFFERED
-    }
-}
-
-impl Lane {
-    fn nanos(&self, ticks: u64) -> i128 {
-        i128::from(ticks) * NANOS / self.timescale
-    }
-
-    /// A publisher that started over may be joined inside a group of pictures, which cannot be decoded.
-    fn close_if_over(&mut self, sample: &Sample) {
-        if self.timeline.kind == MediaKind::Video && self.last.is_some_and(|last| sample.dts < last) {
-            self.open = false;
-        }
-    }
-
-    fn opens(&mut self, sample: &Sample) -> bool {
-        self.open |= sample.keyframe;
-        self.open
-    }
-
-    /// The samples of an object, as slices of it.
-    fn read(&mut self, object: &Bytes) -> Result<Vec<Sample>, DemuxError> {
-        let mut planned: VecDeque<Planned> = VecDeque::new();
-        let mut start = 0;
-        let mut fragments = 0;
-        for child in Children(object) {
-            let child = child?;
-            if child.kind == Moof::KIND {
-                fragments += 1;
-                demux::plan(
-                    child.whole,
-                    start,
-                    std::slice::from_mut(&mut self.timeline),
-                    Match::Only,
-                    &mut planned,
-                )?;
-            }
-            start += child.whole.len() as u64;
-        }
-        if fragments == 0 {
-            return Err(DemuxError::Invalid("it has no moof box"));
-        }
-        if planned.len() > MAX_OBJECT_SAMPLES {
-            let (size, limit) = (planned.len() as u64, MAX_OBJECT_SAMPLES as u64);
-            return Err(DemuxError::TooLarge {
-                what: "the number of samples in an object",
-                size,
-                limit,
-            });
-        }
-        let cut = || DemuxError::Truncated {
-            what: "its media data",
-        };
-        let mut samples = Vec::with_capacity(planned.len());
-        for planned in planned {
-            let from = usize::try_from(planned.offset).map_err(|_range| cut())?;
-            let data = object
-                .get(from..)
-                .and_then(|rest| rest.get(..planned.size as usize))
-                .ok_or_else(cut)?;
-            samples.push(planned.with(object.slice_ref(data)));
-        }
-        Ok(samples)
     }
 }
 

@@ -73,7 +73,9 @@ pub(super) async fn run(reading: &Reading, args: &SubscribeArgs, data: &mut Data
             args,
             tracks: &tracks,
             follow: Follow::new(tracks.len(), now.group),
-            muxer: Muxer::new(&inits).map_err(input)?,
+            muxer: Muxer::new(&inits)
+                .map_err(input)?
+                .framed(tracks.iter().map(|track| track.framing)),
             live: tracks.len(),
             data,
         };
@@ -252,14 +254,19 @@ impl Writing<'_> {
     async fn write(&mut self, ready: Held) -> Result<(), Stop> {
         for (track, item) in ready {
             let fragments = match item {
-                Item::Object { object, .. } => match self.muxer.push(track, &object.payload) {
-                    Err(error @ MuxError::Object { .. }) => {
-                        let name = self.name(track);
-                        tracing::warn!(track = name, at = ?object.location, %error, "object passed over");
-                        continue;
+                Item::Object { object, .. } => {
+                    match self
+                        .muxer
+                        .take(track, object.location.object == 0, &object.payload)
+                    {
+                        Err(error @ (MuxError::Object { .. } | MuxError::Frame { .. })) => {
+                            let name = self.name(track);
+                            tracing::warn!(track = name, at = ?object.location, %error, "object passed over");
+                            continue;
+                        }
+                        fragments => fragments,
                     }
-                    fragments => fragments,
-                },
+                }
                 Item::Ended => {
                     self.live = self.live.saturating_sub(1);
                     self.muxer.end_track(track)
@@ -434,6 +441,7 @@ mod tests {
             kind,
             codec: String::new(),
             init: bytes::Bytes::new(),
+            framing: None,
             width: None,
             height: None,
             framerate: None,

@@ -1,7 +1,7 @@
 //! The hang catalog of moq-dev: renditions by name, under `video` and `audio`.
 //!
-//! Decoder configuration is in the CMAF header, so `description` is not read. It is written where moq-dev's readers decide by
-//! it: H.264 and H.265 without one count as byte streams with start codes.
+//! In CMAF the decoder's configuration is in the header, so `description` is not read then. It is written where moq-dev's readers
+//! decide by it: H.264 and H.265 without one count as byte streams with start codes, as in the framing called legacy.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,13 @@ use serde_json::Value;
 use super::{Catalog, CatalogError, CatalogTrack, check_count, decode_base64, encode_base64};
 use crate::media::MediaKind;
 use crate::media::boxes::Children;
+use crate::media::legacy::{self, Described, Framing};
 
 const CMAF: &str = "cmaf";
+/// Each object a time and a frame; also what is meant where no container is named.
+const LEGACY: &str = "legacy";
+/// Largest decoder configuration that is read, in bytes.
+const MAX_DESCRIPTION: usize = 16 << 10;
 /// Bytes of a video sample entry before its boxes (ISO/IEC 14496-12, "Visual sample entry").
 const VISUAL_FIELDS: usize = 78;
 
@@ -158,6 +163,7 @@ struct AnyRendition {
     codec: String,
     container: Option<AnyContainer>,
     broadcast: Option<Value>,
+    description: Option<String>,
     coded_width: Option<u32>,
     coded_height: Option<u32>,
     framerate: Option<f64>,
@@ -201,29 +207,24 @@ pub(super) fn read(json: &[u8]) -> Result<Catalog, CatalogError> {
 }
 
 fn add(catalog: &mut Catalog, kind: MediaKind, name: String, rendition: AnyRendition) {
-    let container = rendition.container.as_ref();
-    // Without a container the frames are in the framing called legacy.
-    let packaging = container
-        .and_then(|container| container.kind.as_deref())
-        .unwrap_or("legacy");
-    let init = container
-        .and_then(|container| container.init.as_deref())
-        .and_then(decode_base64);
-    let why = match &init {
-        _ if packaging != CMAF => Some(packaging),
-        _ if rendition.broadcast.is_some() => Some("in another broadcast"),
-        None => Some("no init data"),
-        Some(_) => None,
+    let made = if rendition.broadcast.is_some() {
+        Err("in another broadcast")
+    } else {
+        header(kind, &rendition)
     };
-    if let Some(why) = why {
-        catalog.skipped.push(format!("{name} ({why})"));
-        return;
-    }
+    let (init, framing) = match made {
+        Ok(made) => made,
+        Err(why) => {
+            catalog.skipped.push(format!("{name} ({why})"));
+            return;
+        }
+    };
     catalog.tracks.push(CatalogTrack {
         name,
         kind,
         codec: rendition.codec,
-        init: init.unwrap_or_default(),
+        init,
+        framing,
         width: rendition.coded_width,
         height: rendition.coded_height,
         framerate: rendition.framerate,
@@ -232,4 +233,49 @@ fn add(catalog: &mut Catalog, kind: MediaKind, name: String, rendition: AnyRendi
         bitrate: rendition.bitrate,
         language: None,
     });
+}
+
+/// The CMAF header: the one in the catalog, or one made up for bare frames.
+fn header(kind: MediaKind, rendition: &AnyRendition) -> Result<(Bytes, Option<Framing>), &str> {
+    let container = rendition.container.as_ref();
+    let packaging = container.and_then(|container| container.kind.as_deref());
+    match packaging.unwrap_or(LEGACY) {
+        CMAF => {
+            let init = container.and_then(|container| container.init.as_deref());
+            let init = init.and_then(decode_base64).ok_or("no init data")?;
+            Ok((init, None))
+        }
+        LEGACY => {
+            let description = match rendition.description.as_deref() {
+                Some(digits) if digits.len() > 2 * MAX_DESCRIPTION => return Err("description too long"),
+                Some(digits) => Some(hex(digits).ok_or("description in no hexadecimal digits")?),
+                None => None,
+            };
+            let (init, framing) = legacy::header(&Described {
+                kind,
+                codec: &rendition.codec,
+                description: description.as_deref(),
+                width: rendition.coded_width,
+                height: rendition.coded_height,
+                sample_rate: rendition.sample_rate,
+                channels: rendition.number_of_channels,
+            })?;
+            Ok((init, Some(framing)))
+        }
+        other => Err(other),
+    }
+}
+
+/// Pairs of hexadecimal digits as bytes.
+fn hex(digits: &str) -> Option<Vec<u8>> {
+    let nibbles: Vec<u8> = digits
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|value| u8::try_from(value).ok()))
+        .collect::<Option<_>>()?;
+    let mut pairs = nibbles.chunks_exact(2);
+    let bytes = pairs
+        .by_ref()
+        .filter_map(|pair| Some(pair.first()? << 4 | pair.last()?));
+    let bytes = bytes.collect();
+    pairs.remainder().is_empty().then_some(bytes)
 }

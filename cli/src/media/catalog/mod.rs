@@ -5,7 +5,7 @@
 //! is published once and described twice.
 //!
 //! Reading is tolerant: unknown fields are passed over, tracks in a packaging we cannot write into an MP4 are left out
-//! and named. Not read: delta updates, the compressed hang catalog, captions.
+//! and named. What hang calls legacy can be written ([`Framing`]); it is never published. Not read: delta updates, the compressed hang catalog, captions.
 
 mod hang;
 mod msf;
@@ -15,6 +15,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use bytes::Bytes;
 
+use super::legacy::Framing;
 use super::{EncodeError, MediaKind, TrackInfo, init_segment};
 
 /// Name of the track that carries the MSF catalog.
@@ -29,7 +30,7 @@ pub const MAX_CATALOG_TRACKS: usize = 64;
 /// The audio and video tracks of a broadcast.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalog {
-    /// The tracks in CMAF packaging, in the order of the catalog.
+    /// The tracks that can be written into an MP4, in the order of the catalog.
     pub tracks: Vec<CatalogTrack>,
     /// Names of tracks that the catalog lists but we cannot use, each with the reason in brackets.
     pub skipped: Vec<String>,
@@ -46,6 +47,8 @@ pub struct CatalogTrack {
     pub codec: String,
     /// CMAF header: `ftyp` + `moov`.
     pub init: Bytes,
+    /// What its objects are if they are no CMAF; `init` is made up then.
+    pub framing: Option<Framing>,
     /// Width of the coded picture in pixels.
     pub width: Option<u32>,
     /// Height of the coded picture in pixels.
@@ -88,7 +91,7 @@ pub enum CatalogError {
     #[error("the catalog has version {0}, which is not known here (known: draft-00, draft-01)")]
     Version(String),
     /// Tracks are listed, none of them usable.
-    #[error("no track of the catalog is in a packaging that is understood here (cmaf): {}", .0.join(", "))]
+    #[error("no track of the catalog is in a packaging that is understood here (cmaf, or legacy of hang): {}", .0.join(", "))]
     NothingUsable(Vec<String>),
     /// No track is listed.
     #[error("the catalog lists no video and no audio track (yet)")]
@@ -106,6 +109,7 @@ impl CatalogTrack {
             kind: track.kind,
             codec: track.codec.clone(),
             init: init_segment(track)?,
+            framing: None,
             width: track.width,
             height: track.height,
             framerate: track.framerate,

@@ -201,6 +201,7 @@ fn add(catalog: &mut Catalog, track: AnyTrack, inits: &[InitData]) {
         kind,
         codec,
         init,
+        framing: None,
         width: track.width,
         height: track.height,
         framerate: track.framerate,

@@ -115,7 +115,10 @@ fn what_cannot_be_used_is_said() {
     let legacy =
         json!({ "video": { "renditions": { "hd": { "codec": "vp8", "container": { "kind": "legacy" } } } } });
     let error = hang(legacy).to_string();
-    assert!(error.contains("hd (legacy)"), "{error}");
+    assert!(
+        error.contains("hd (legacy, without the size of its pictures)"),
+        "{error}"
+    );
 }
 
 #[test]
