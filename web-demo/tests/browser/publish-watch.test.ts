@@ -1,0 +1,60 @@
+/// From browser to browser: one page publishes Chromium's fake camera and microphone, another one, of a context of its own, watches.
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { launch, open, picture } from './support/browser';
+import { drawsMore, until } from './support/player';
+import { type Relay, startRelay } from './support/relay';
+import { goLive } from './support/studio';
+
+let browser: Browser;
+let relay: Relay;
+
+beforeAll(async () => {
+  [browser, relay] = await Promise.all([launch(), startRelay()]);
+}, 120_000);
+afterAll(async () => {
+  await browser?.close();
+  await relay?.stop();
+}, 60_000);
+
+/** What the player shows, made small: equal for equal pictures. */
+function shown(page: Page): Promise<string> {
+  return page.evaluate(() => {
+    const canvas = document.querySelector('headwater-watch')?.shadowRoot?.querySelector('canvas');
+    const small = new OffscreenCanvas(64, 36).getContext('2d');
+    if (!canvas || !small) throw new Error('there is no picture');
+    small.drawImage(canvas, 0, 0, 64, 36);
+    return small.getImageData(0, 0, 64, 36).data.join();
+  });
+}
+
+test.each([
+  { packaging: 'cmaf', codec: 'h264' },
+  { packaging: 'loc', codec: 'h264' },
+  { packaging: 'cmaf', codec: 'vp8' },
+])('camera and microphone in $packaging and $codec, seen and heard in another page', { timeout: 180_000 }, async ({
+  packaging,
+  codec,
+}) => {
+  const name = `live/${packaging}-${codec}`;
+  const query = `source=camera&height=360&packaging=${packaging}&codec=${codec}&name=${name}`;
+  const studio = await goLive(browser, relay, query);
+  const viewer = await open(browser, `${relay.page}/${name}`);
+  await until(viewer.page, 'playing', ({ framesDrawn, avOffset }) => framesDrawn > 10 && avOffset !== undefined);
+  const pictures = new Set<string>();
+  for (let round = 0; round < 5; round += 1) {
+    await drawsMore(viewer.page, 5);
+    pictures.add(await shown(viewer.page));
+  }
+  // The fake microphone beeps, and is silent between.
+  await until(viewer.page, 'a beep', ({ level }) => level > 0.02);
+  const { latency, video } = await until(viewer.page, 'silence', ({ level }) => level < 0.01);
+  if (packaging === 'cmaf') await picture(viewer.page, `publish-watch-${codec}`);
+
+  expect(pictures.size).toBe(5);
+  expect(video).toMatch(codec === 'vp8' ? /vp8/ : /avc1/);
+  expect(latency).toBeLessThan(2000);
+  expect(studio.complaints).toEqual([]);
+  expect(viewer.complaints).toEqual([]);
+  await Promise.all([studio.page.close(), viewer.page.close()]);
+});
