@@ -32,29 +32,30 @@ test.each([
   { packaging: 'cmaf', codec: 'h264' },
   { packaging: 'loc', codec: 'h264' },
   { packaging: 'cmaf', codec: 'vp8' },
-])('camera and microphone in $packaging and $codec, seen and heard in another page', { timeout: 180_000 }, async ({
-  packaging,
-  codec,
-}) => {
-  const name = `live/${packaging}-${codec}`;
-  const query = `source=camera&height=360&packaging=${packaging}&codec=${codec}&name=${name}`;
-  const studio = await goLive(browser, relay, query);
-  const viewer = await open(browser, `${relay.page}/${name}`);
-  await until(viewer.page, 'playing', ({ framesDrawn, avOffset }) => framesDrawn > 10 && avOffset !== undefined);
-  const pictures = new Set<string>();
-  for (let round = 0; round < 5; round += 1) {
-    await drawsMore(viewer.page, 5);
-    pictures.add(await shown(viewer.page));
-  }
-  // The fake microphone beeps, and is silent between.
-  await until(viewer.page, 'a beep', ({ level }) => level > 0.02);
-  const { latency, video } = await until(viewer.page, 'silence', ({ level }) => level < 0.01);
-  if (packaging === 'cmaf') await picture(viewer.page, `publish-watch-${codec}`);
+])(
+  'camera and microphone in $packaging and $codec, seen and heard in another page',
+  { timeout: 180_000 },
+  async ({ packaging, codec }) => {
+    const name = `live/${packaging}-${codec}`;
+    const query = `source=camera&height=360&packaging=${packaging}&codec=${codec}&name=${name}`;
+    const studio = await goLive(browser, relay, query);
+    const viewer = await open(browser, `${relay.page}/${name}`);
+    await until(viewer.page, 'playing', ({ framesDrawn, avOffset }) => framesDrawn > 10 && avOffset !== undefined);
+    const pictures = new Set<string>();
+    for (let round = 0; round < 5; round += 1) {
+      await drawsMore(viewer.page, 5);
+      pictures.add(await shown(viewer.page));
+    }
+    // The fake microphone beeps, and is silent between.
+    await until(viewer.page, 'a beep', ({ level }) => level > 0.02);
+    const { latency, video } = await until(viewer.page, 'silence', ({ level }) => level < 0.01);
+    if (packaging === 'cmaf') await picture(viewer.page, `publish-watch-${codec}`);
 
-  expect(pictures.size).toBe(5);
-  expect(video).toMatch(codec === 'vp8' ? /vp8/ : /avc1/);
-  expect(latency).toBeLessThan(2000);
-  expect(studio.complaints).toEqual([]);
-  expect(viewer.complaints).toEqual([]);
-  await Promise.all([studio.page.close(), viewer.page.close()]);
-});
+    expect(pictures.size).toBe(5);
+    expect(video).toMatch(codec === 'vp8' ? /vp8/ : /avc1/);
+    expect(latency).toBeLessThan(2000);
+    expect(studio.complaints).toEqual([]);
+    expect(viewer.complaints).toEqual([]);
+    await Promise.all([studio.page.close(), viewer.page.close()]);
+  },
+);

@@ -3,10 +3,11 @@
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { launch, type Opened, open } from './support/browser';
+import { launch, open } from './support/browser';
 import { run, scratch } from './support/files';
 import { Moq } from './support/moq';
 import { type Relay, startRelay } from './support/relay';
+import { goLive } from './support/studio';
 
 let relay: Relay;
 let browser: Browser;
@@ -45,21 +46,6 @@ async function inspect(file: string): Promise<Probe> {
   return JSON.parse(stdout) as Probe;
 }
 
-async function goLive(query: string): Promise<Opened> {
-  const opened = await open(browser, `${relay.page}/-/publish?${query}`);
-  const { page } = opened;
-  // A camera's first picture tells that the browser has handed it out. (The policy forbids waitForFunction.)
-  await page.evaluate(async () => {
-    const source = document.querySelector<HTMLInputElement>('input[name=source]:checked')?.value;
-    const preview = document.querySelector('video');
-    if (source !== 'camera' || !preview || preview.videoWidth > 0) return;
-    await new Promise((resolve) => preview.addEventListener('loadeddata', resolve, { once: true }));
-  });
-  await page.getByRole('button', { name: 'Go live' }).click();
-  await page.getByText(/^Live at /).waitFor();
-  return opened;
-}
-
 /** Waits until the page has encoded `count` more frames than now. */
 async function framesMore(page: Page, count: number): Promise<number> {
   await page.locator('#stat-frames').waitFor();
@@ -83,11 +69,25 @@ async function framesMore(page: Page, count: number): Promise<number> {
   }, count);
 }
 
+/** The share of full quality that the page tells, in percent, once it is as wanted. */
+async function share(page: Page, wanted: (percent: number) => boolean): Promise<number> {
+  for (;;) {
+    const told = (await page.locator('#stat-bitrate').textContent()) ?? '';
+    const percent = Number(/\((\d+) %/.exec(told)?.[1] ?? 100);
+    if (wanted(percent)) return percent;
+    await framesMore(page, 1);
+  }
+}
+
 describe('the publish page', () => {
-  test.each(['h264', 'vp9', 'av1'])(
+  test.each(['h264', 'vp8', 'vp9', 'av1'])(
     'sends the test pattern in %s, and moq subscribe writes all of it',
     async (codec) => {
-      const { page, complaints } = await goLive(`source=pattern&height=360&codec=${codec}&name=live/pattern-${codec}`);
+      const { page, complaints } = await goLive(
+        browser,
+        relay,
+        `source=pattern&height=360&codec=${codec}&name=live/pattern-${codec}`,
+      );
       const recording = record(`live/pattern-${codec}`);
       await recording.process.says(/audio audio0/);
       await framesMore(page, 90);
@@ -107,15 +107,12 @@ describe('the publish page', () => {
   );
 
   test('sends camera and microphone, with a smaller picture beside', async () => {
-    const { page, complaints } = await goLive('source=camera&height=360&name=live/camera');
+    const { page, complaints } = await goLive(browser, relay, 'source=camera&height=360&name=live/camera');
     const best = record('live/camera');
     const small = record('live/camera', relay, '--video', 'video1');
     await Promise.all([best.process.says(/audio audio0/), small.process.says(/audio audio0/)]);
     await framesMore(page, 60);
-    await page
-      .getByText(/of 3 tracks|subscriptions/i)
-      .first()
-      .waitFor();
+    await page.getByText('3 of 3 tracks').waitFor();
     await page.screenshot({ path: join(scratch(), 'publish.png') });
     await page.getByRole('button', { name: 'Stop' }).click();
     await Promise.all([best.process.end('SIGINT'), small.process.end('SIGINT')]);
@@ -128,7 +125,7 @@ describe('the publish page', () => {
   }, 60_000);
 
   test('sends temporal layers as subgroups, which are put together again', async () => {
-    const { page } = await goLive('source=pattern&height=360&simulcast=0&layers=1&name=live/layers');
+    const { page } = await goLive(browser, relay, 'source=pattern&height=360&simulcast=0&layers=1&name=live/layers');
     const recording = record('live/layers');
     await recording.process.says(/audio audio0/);
     await framesMore(page, 60);
@@ -158,6 +155,30 @@ describe('the publish page', () => {
     expect(Number(streams.find((stream) => stream.codec_type === 'video')?.nb_read_frames)).toBeGreaterThanOrEqual(60);
     await page.close();
     await again.stop();
+    await own.stop();
+  }, 120_000);
+
+  test('sends less while the network takes nothing, and more again when it does', async () => {
+    const own = await startRelay({ host: '127.0.0.1' });
+    const { page, complaints } = await goLive(browser, own, 'source=pattern&height=720&simulcast=0&name=live/slow');
+    const viewer = new Moq([
+      'subscribe',
+      '--insecure',
+      '-o',
+      join(scratch(), 'out.mp4'),
+      `moqt://localhost:${own.port}/live/slow`,
+    ]);
+    await viewer.says(/audio audio0/);
+    await framesMore(page, 30);
+    expect(await share(page, () => true)).toBe(100);
+    // Nothing leaves any more, as on a way that has broken down.
+    own.process.signal('SIGSTOP');
+    const low = await share(page, (percent) => percent < 80);
+    own.process.signal('SIGCONT');
+    await share(page, (percent) => percent > low + 5);
+    expect(complaints).toEqual([]);
+    await page.close();
+    await viewer.stop();
     await own.stop();
   }, 120_000);
 
