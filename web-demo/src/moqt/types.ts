@@ -132,6 +132,8 @@ export interface Session {
   readonly goaway: Promise<{ readonly uri: string; readonly timeoutMs: number }>;
   /** Round trip in ms, as last measured; `undefined` before the first answer. */
   readonly rtt: number | undefined;
+  /** Asks the peer something that it answers at once, before any media; gives the round trip in ms. Rejects when the session is over. */
+  ping(): Promise<number>;
   close(code?: number, reason?: string): void;
   /** Live objects as they come, from now on. */
   subscribe(track: FullTrackName, options?: SubscribeOptions): Promise<Subscription>;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launch, open, picture } from './support/browser';
 import { makeClip, pictureNumber, RATE } from './support/clip';
 import type { Moq } from './support/moq';
-import { message, PATIENCE, stats, until } from './support/player';
+import { keepGaps, longestGap, message, PATIENCE, stats, until } from './support/player';
 import { type Relay, startPublisher, startRelay } from './support/relay';
 
 const NAME = 'live/counter';
@@ -68,6 +68,7 @@ test('the page waits for a broadcast, plays it, and goes on when its publisher s
 }, async () => {
   const { page, complaints } = await open(browser, `${node.page}/${NAME}`);
   await expect.poll(() => message(page), { timeout: PATIENCE }).toMatch(/starts here by itself/);
+  await keepGaps(page);
   for (const round of [1, 2]) {
     const before = (await stats(page))?.framesDrawn ?? 0;
     const publisher = publish();
@@ -76,6 +77,8 @@ test('the page waits for a broadcast, plays it, and goes on when its publisher s
     await publisher.stop();
     await expect.poll(() => message(page), { timeout: PATIENCE }).toMatch(/has paused/);
   }
+  // It was never loaded anew.
+  expect(await longestGap(page)).toBeGreaterThan(0);
   expect(complaints).toEqual([]);
   await page.close();
 });

@@ -5,6 +5,7 @@ import { ConnectError, connect, type Session } from '../../moqt';
 import { isForbidden, isMissing } from '../catalog/open';
 import type { Endpoint, Endpoints } from '../core/endpoints';
 import { certificateHashes, learnAlternates } from '../io/relay';
+import { Pulse } from './pulse';
 import { playRound } from './round';
 import { pageNow, Stage } from './stage';
 import type { PlayerEvents, PlayerState, PlayerStats } from './status';
@@ -130,19 +131,21 @@ export class Player {
 
   async #run(): Promise<void> {
     const { endpoints } = this.#options;
+    let trouble = '';
     while (!this.#stop.signal.aborted) {
       const again = this.#firstFrame === undefined ? 'Connecting' : 'The connection was lost; connecting again';
-      this.#tell('connecting', `${again} …`);
+      this.#tell('connecting', trouble === '' ? `${again} …` : `${trouble} Trying again …`);
       try {
         const endpoint = this.#endpoint();
         const session = await this.#connect(endpoint);
+        trouble = '';
         endpoints.connected();
         this.#session = session;
         learnAlternates(endpoint, endpoints);
         await this.#watch(session);
         session.close();
       } catch (error) {
-        this.#tell('connecting', wordsOf(error));
+        trouble = wordsOf(error);
         if (error instanceof ConnectError && error.kind === 'unsupported') {
           this.#tell('failed', error.message);
           return;
@@ -186,9 +189,12 @@ export class Player {
       open = false;
     });
     const over = Promise.race([closed, moved]);
+    const pulse = new Pulse(session);
+    pulse.gone.then(() => session.close());
+    over.then(() => pulse.stop());
     while (open && !this.#stop.signal.aborted) {
       try {
-        await this.#round(session, over);
+        await this.#round(session, over, () => pulse.heard());
         if (open) {
           this.#tell('waiting', 'Nothing comes from the broadcast at present; waiting for it …');
         }
@@ -201,7 +207,7 @@ export class Player {
     }
   }
 
-  async #round(session: Session, over: Promise<void>): Promise<void> {
+  async #round(session: Session, over: Promise<void>, heard: () => void): Promise<void> {
     const { namespace, events } = this.#options;
     await playRound({
       session,
@@ -209,6 +215,7 @@ export class Player {
       over,
       stop: this.#stop.signal,
       stage: this.#stage,
+      heard,
       notes: (notes) => events.notes(notes),
       playing: (chooser) => {
         this.#chooser = chooser;

@@ -21,6 +21,8 @@ export interface Round {
   readonly over: Promise<void>;
   readonly stop: AbortSignal;
   readonly stage: Stage;
+  /// Something came.
+  heard(): void;
   notes(notes: readonly string[]): void;
   playing(chooser: VideoChooser | undefined): void;
   renditions: PlayerEvents['renditions'];
@@ -41,6 +43,7 @@ export async function playRound(round: Round): Promise<void> {
     const events: SourceEvents = {
       arrived: (source, decodeTime, bytes) => {
         silence.heard();
+        round.heard();
         round.stage.arrived(source, decodeTime, bytes);
       },
       sound: (source, sample) => round.stage.sound(source, sample),

@@ -16,7 +16,7 @@ export class RoundTrips {
   }
 
   start(): void {
-    this.#measure().catch(ignore);
+    this.#goOn().catch(ignore);
   }
 
   stop(): void {
@@ -24,10 +24,16 @@ export class RoundTrips {
     clearTimeout(this.#timer);
   }
 
-  async #measure(): Promise<void> {
+  /** Asks now. */
+  async measure(): Promise<number> {
     const before = performance.now();
     await this.#ask();
     this.latest = performance.now() - before;
+    return this.latest;
+  }
+
+  async #goOn(): Promise<void> {
+    await this.measure();
     if (!this.#stopped) this.#timer = setTimeout(() => this.start(), INTERVAL_MS);
   }
 }

@@ -87,7 +87,7 @@ export class MoqtSession implements Session {
     const fail = (error: MoqtError) => this.#fail(error);
     this.#publishing = new Publishing(transport, fail);
     this.#incoming = new Incoming(fail, (stream) => void this.#readControl(stream));
-    this.#rtt = new RoundTrips(() => this.#ping());
+    this.#rtt = new RoundTrips(() => this.#ask());
     transport.closed.then(
       (info) => this.#over(info, true),
       (error) => this.#over({ closeCode: SessionCode.internalError, reason: wordsOf(error) }, true),
@@ -99,6 +99,10 @@ export class MoqtSession implements Session {
 
   get rtt(): number | undefined {
     return this.#rtt.latest;
+  }
+
+  ping(): Promise<number> {
+    return this.#rtt.measure();
   }
 
   close(code: number = SessionCode.noError, reason = ''): void {
@@ -372,7 +376,7 @@ export class MoqtSession implements Session {
   }
 
   /** A request that the peer itself answers at once: the namespace `.` never exists (draft section "Reserved Namespaces"). */
-  async #ping(): Promise<void> {
+  async #ask(): Promise<void> {
     const track = { namespace: [utf8('.')], name: utf8('') };
     const { exchange } = await this.#request((requestId) => ({
       type: 'TRACK_STATUS',

@@ -35,3 +35,34 @@ export async function drawsMore(page: Page, count: number): Promise<Stats> {
 export async function message(page: Page): Promise<string> {
   return (await page.locator('headwater-watch .message').textContent()) ?? '';
 }
+
+type Keeper = { longestGap?: number };
+
+/** From now on the page keeps the longest time without a new picture. What it keeps is gone if it is loaded anew. */
+export async function keepGaps(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    const keeper = globalThis as Keeper;
+    const drawn = () =>
+      (document.querySelector('headwater-watch') as (Element & { stats?: PlayerStats }) | null)?.stats?.framesDrawn;
+    let before = drawn();
+    let since = performance.now();
+    keeper.longestGap = 0;
+    const look = () => {
+      const now = performance.now();
+      keeper.longestGap = Math.max(keeper.longestGap ?? 0, now - since);
+      if (drawn() !== before) {
+        before = drawn();
+        since = now;
+      }
+      requestAnimationFrame(look);
+    };
+    look();
+  });
+}
+
+/** The longest time without a new picture since `keepGaps`, in milliseconds; fails if the page was loaded anew. */
+export async function longestGap(page: Page): Promise<number> {
+  const longest = await page.evaluate(() => (globalThis as Keeper).longestGap);
+  if (longest === undefined) throw new Error('the page was loaded anew');
+  return Math.round(longest);
+}

@@ -25,7 +25,10 @@ export interface Relay {
 /** A relay that is ready. */
 export async function startRelay(options: RelayOptions = {}): Promise<Relay> {
   const { host = '[::]', port: wanted = 0, args = [] } = options;
-  const process = new Moq(['relay', '--listen', `${host}:${wanted}`, '--admin', 'off', ...args], options);
+  const process = new Moq(
+    ['relay', '--listen', `${host}:${wanted}`, '--admin', 'off', '--set', 'drain=1s', ...args],
+    options,
+  );
   const [, found] = await process.says(/relay on \S+:(\d+)/);
   const port = Number(found);
   const page = `http://${host === '[::]' ? 'localhost' : host}:${port}`;
@@ -41,6 +44,11 @@ export async function startDemo(...args: string[]): Promise<{ readonly page: str
 }
 
 /** A publisher of `file` (or of what its stdin gets) under `name` at `relay`; more arguments go before them. */
-export function startPublisher(relay: Relay, name: string, args: readonly string[], options: MoqOptions = {}): Moq {
+export function startPublisher(
+  relay: Pick<Relay, 'port'>,
+  name: string,
+  args: readonly string[],
+  options: MoqOptions = {},
+): Moq {
   return new Moq(['publish', '--insecure', `https://localhost:${relay.port}/${name}`, ...args], options);
 }

@@ -1,0 +1,48 @@
+/// Whether the relay is still there, as far as a page can tell.
+///
+/// A relay that ends says so. One whose machine stands still or whose network is gone says nothing, and a browser believes
+/// in such a connection for ten seconds and more. So after a second in which nothing came, the relay is asked something
+/// that it answers at once, and it is given up when neither an answer nor anything else comes. Slow media is no reason:
+/// the question overtakes it. A pure state machine; times in milliseconds.
+
+/// Nothing came for so long: ask.
+const QUIET = 1000;
+/// No answer for so long: gone. Several round trips of a bad network, losses among them.
+const PATIENCE = 2500;
+/// Looked at so seldom, the page itself was asleep, and what came meanwhile is not read yet.
+const ASLEEP = 2000;
+
+export type Verdict = 'there' | 'ask' | 'gone';
+
+export class Liveness {
+  #heard: number;
+  #looked: number;
+  #asked: number | undefined;
+
+  constructor(now: number) {
+    this.#heard = now;
+    this.#looked = now;
+  }
+
+  /// Something came from the relay: media, or an answer.
+  heard(now: number): void {
+    this.#heard = now;
+    this.#asked = undefined;
+  }
+
+  /// To be called a few times a second. `ask` comes once per question.
+  look(now: number): Verdict {
+    if (now - this.#looked > ASLEEP) {
+      this.heard(now);
+    }
+    this.#looked = now;
+    if (this.#asked !== undefined) {
+      return now - this.#asked > PATIENCE ? 'gone' : 'there';
+    }
+    if (now - this.#heard < QUIET) {
+      return 'there';
+    }
+    this.#asked = now;
+    return 'ask';
+  }
+}

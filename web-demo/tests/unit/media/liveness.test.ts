@@ -1,0 +1,47 @@
+/// When a silent relay is asked, and when it is given up.
+import { expect, test } from 'vitest';
+import { Liveness, type Verdict } from '../../../src/media/core/liveness';
+
+const STEP = 250;
+
+/** Looks four times a second up to `until`; `hears` says when something comes. */
+function look(until: number, hears: (now: number) => boolean = () => false): [number, Verdict][] {
+  const liveness = new Liveness(0);
+  const told: [number, Verdict][] = [];
+  for (let now = STEP; now <= until; now += STEP) {
+    if (hears(now)) liveness.heard(now);
+    const verdict = liveness.look(now);
+    if (verdict !== 'there') told.push([now, verdict]);
+    if (verdict === 'gone') break;
+  }
+  return told;
+}
+
+test('a relay that sends is never asked', () => {
+  expect(look(60_000, (now) => now % 750 === 0)).toEqual([]);
+});
+
+test('a silent relay is asked once, and given up within four seconds', () => {
+  expect(look(60_000)).toEqual([
+    [1000, 'ask'],
+    [3750, 'gone'],
+  ]);
+});
+
+test('an answer is enough, and the question comes again', () => {
+  expect(look(8000, (now) => [3000, 6500].includes(now))).toEqual([
+    [1000, 'ask'],
+    [4000, 'ask'],
+    [7500, 'ask'],
+  ]);
+});
+
+test('a page that was asleep asks before it judges', () => {
+  const liveness = new Liveness(0);
+  expect(liveness.look(1000)).toBe('ask');
+  // Frozen for a minute: what came meanwhile is read after this.
+  expect(liveness.look(61_000)).toBe('there');
+  expect(liveness.look(62_000)).toBe('ask');
+  expect(liveness.look(63_000)).toBe('there');
+  expect(liveness.look(64_750)).toBe('gone');
+});
