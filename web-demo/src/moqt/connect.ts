@@ -9,6 +9,8 @@ import type { ConnectOptions, Session } from './types';
 export const PROTOCOL = 'moqt-18';
 
 const TIMEOUT_MS = 10_000;
+/** Browsers give up by themselves, Chromium after four seconds, and do not say that nobody answered. */
+const UNANSWERED_MS = 3000;
 
 interface Attempt {
   readonly url: string;
@@ -26,10 +28,14 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   let failure: ConnectError | undefined;
   for (const attempt of attempts(url, options)) {
     if (options.signal?.aborted) throw new ConnectError('refused', 'Connecting was given up.');
+    const began = performance.now();
     try {
       return await dial(attempt, options);
     } catch (error) {
-      failure = better(failure, toConnectError(error, attempt.url));
+      const reason = toConnectError(error, attempt.url);
+      const gaveUp = options.signal?.aborted === true;
+      const unanswered = reason.kind === 'refused' && !gaveUp && performance.now() - began > UNANSWERED_MS;
+      failure = better(failure, unanswered ? noAnswer(attempt.url) : reason);
       // Somebody answered, or nobody did for the whole time: another way will not fare better.
       if (failure.kind === 'unauthorized' || failure.kind === 'protocol' || failure.kind === 'timeout') break;
     }
@@ -72,7 +78,7 @@ async function dial(attempt: Attempt, options: ConnectOptions): Promise<Session>
     protocols: [PROTOCOL],
   } as WebTransportOptions);
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
-  const giveUp = deadline(timeoutMs, options.signal);
+  const giveUp = deadline(attempt.url, timeoutMs, options.signal);
   transport.closed.catch(ignore);
   try {
     await Promise.race([transport.ready, giveUp.promise]);
@@ -97,11 +103,14 @@ async function dial(attempt: Attempt, options: ConnectOptions): Promise<Session>
 }
 
 /** Rejects when the time is over or the caller gives up. */
-function deadline(timeoutMs: number, signal: AbortSignal | undefined): { promise: Promise<never>; stop: () => void } {
+function deadline(
+  url: string,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): { promise: Promise<never>; stop: () => void } {
   let stop: () => void = ignore;
   const promise = new Promise<never>((_resolve, reject) => {
-    const words = `It did not answer within ${Math.round(timeoutMs / 1000)} seconds.`;
-    const timer = setTimeout(() => reject(new ConnectError('timeout', words)), timeoutMs);
+    const timer = setTimeout(() => reject(noAnswer(url)), timeoutMs);
     const abort = () => reject(new ConnectError('refused', 'Connecting was given up.'));
     signal?.addEventListener('abort', abort, { once: true });
     stop = () => {
@@ -127,9 +136,12 @@ function toConnectError(error: unknown, url: string): ConnectError {
   if (/certificate|ERR_CERT/i.test(words)) {
     return new ConnectError('certificate', `The browser does not believe the certificate of ${url}.`, { cause: error });
   }
-  return new ConnectError('refused', `The relay at ${url} cannot be reached over QUIC (UDP): ${words}`, {
-    cause: error,
-  });
+  const why = `it is away, or this network blocks UDP (the browser says: ${words.replace(/\.$/, '')})`;
+  return new ConnectError('refused', `The relay at ${url} cannot be reached over QUIC: ${why}.`, { cause: error });
+}
+
+function noAnswer(url: string): ConnectError {
+  return new ConnectError('timeout', `The relay at ${url} does not answer: it is away, or this network blocks UDP.`);
 }
 
 /** Of two failures, the one that says more. */
