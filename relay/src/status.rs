@@ -15,7 +15,8 @@ use serde::Serialize;
 
 pub use mesh::{
     AskError, CandidateStatus, Health, HopStatus, MeshStatus, NamespaceRoutes, NeighbourStatus, Opened,
-    OriginRoutes, OverlayLink, OverlayNode, OverlayStatus, RouteStatus, TraceOutcome, TraceStatus,
+    OriginRoutes, OverlayLink, OverlayNode, OverlayPull, OverlayStatus, RouteStatus, TraceOutcome,
+    TraceStatus,
 };
 
 /// An answer that other nodes have a part in.

@@ -9,8 +9,8 @@ use super::*;
 use crate::http::tests::{exchange, get, status};
 use crate::status::{
     AskError, Asking, CandidateStatus, Health, HopStatus, LocationStatus, MeshStatus, NamespaceRoutes,
-    NeighbourStatus, NodeStatus, Opened, OriginRoutes, OverlayLink, OverlayNode, OverlayStatus, Phase,
-    RouteStatus, SessionStatus, TraceOutcome, TraceStatus, TrackStatus, Transport, Volume,
+    NeighbourStatus, NodeStatus, Opened, OriginRoutes, OverlayLink, OverlayNode, OverlayPull, OverlayStatus,
+    Phase, RouteStatus, SessionStatus, TraceOutcome, TraceStatus, TrackStatus, Transport, Volume,
 };
 
 mod mesh;

@@ -27,13 +27,13 @@ use headwater_pubsub::wire::FullTrackName;
 use super::id::{Neighbour, NodeId};
 use super::logs::{self, Logs};
 use super::members::Members;
-use super::message::{Attributes, Beacon, Credential, Entry, Hop, PeerRecord, Roles, Signature, Summary};
+use super::message::{Attributes, Beacon, Credential, Entry, Hop, PeerRecord, Roles, Signature};
 use super::routes::{self, Routes};
 use super::upstream::{self, At, Track, Upstreams, Why};
 use link::Link;
 use lives::Lives;
 use survey::Surveys;
-pub use survey::Vitals;
+pub use survey::{Portrait, Vitals};
 use trace::Traces;
 pub use view::{NeighbourView, RouteView};
 
@@ -222,7 +222,7 @@ pub enum Output {
     /// The path towards an origin, first this node.
     Traced { request: u64, hops: Vec<Hop> },
     /// The mesh as its nodes tell of themselves, in order of their ids.
-    Surveyed { nodes: Vec<Summary> },
+    Surveyed { nodes: Vec<Portrait> },
 }
 
 /// What a subscription at a neighbour is for.

@@ -185,7 +185,7 @@ pub struct HopStatus {
     pub since_ms: Option<u64>,
 }
 
-/// The whole mesh as its nodes tell of themselves: no addresses, no namespaces.
+/// The whole mesh as its nodes tell of themselves: no addresses, of namespaces only hashes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OverlayStatus {
     /// The node that was asked.
@@ -211,6 +211,17 @@ pub struct OverlayNode {
     pub tracks: u64,
     /// Its neighbours.
     pub links: Vec<OverlayLink>,
+    /// From where the broadcasts come that it serves, most subscribed first.
+    pub pulls: Vec<OverlayPull>,
+}
+
+/// One broadcast at a node of the mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OverlayPull {
+    /// The short hash of its namespace, in hex: `docs/gossip.md`, STATUS_PULLS.
+    pub hash: String,
+    /// The neighbour's id that it is pulled from; none if it is published at the node.
+    pub from: Option<String>,
 }
 
 /// One end's view of a link.

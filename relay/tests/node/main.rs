@@ -22,6 +22,7 @@ mod mesh_moved;
 mod mesh_nodes;
 mod mesh_paths;
 mod mesh_requests;
+mod mesh_seen;
 mod mesh_tracks;
 mod moved;
 mod offer;

@@ -1,6 +1,5 @@
 //! A node for the tests, in this process.
 
-use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use headwater_relay::{
     config::Config,
     node::{Node, Shutdown, WallClock},
 };
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
 /// A node on a thread of its own.
@@ -73,15 +73,24 @@ impl Running {
         }
     }
 
+    /// The same as [`get`](Self::get), for an answer that takes what the test's own runtime carries.
+    pub(crate) async fn ask(&self, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(self.admin)
+            .await
+            .expect("the operator's interface");
+        stream.write_all(request(path).as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("an answer");
+        body(&answer)
+    }
+
     /// What the operator's interface answers.
     pub(crate) fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.admin).expect("the operator's interface");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).expect("sent");
+        std::io::Write::write_all(&mut stream, request(path).as_bytes()).expect("sent");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
-        body.to_owned()
+        std::io::Read::read_to_string(&mut stream, &mut answer).expect("an answer");
+        body(&answer)
     }
 
     /// The sum of a metric's lines that have `label` in them, as the operator's interface shows it.
@@ -120,6 +129,15 @@ impl Running {
         client.established().await.expect("SETUP");
         client
     }
+}
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+}
+
+fn body(answer: &str) -> String {
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+    body.to_owned()
 }
 
 impl Drop for Running {

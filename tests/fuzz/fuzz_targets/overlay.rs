@@ -479,7 +479,10 @@ impl World {
                 },
                 1 => Input::DialFailed { node: origin },
                 2 => Input::Leaving { neighbour },
-                _ => Input::Vitals(Vitals::default()),
+                _ => Input::Vitals(Vitals {
+                    pulls: draw::pulls(u)?,
+                    ..Vitals::default()
+                }),
             },
         };
         self.feed(node, input);

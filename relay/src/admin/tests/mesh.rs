@@ -99,6 +99,16 @@ pub(super) fn overlay() -> OverlayStatus {
                 rtt_ms: None,
                 loss: 0.5,
             }],
+            pulls: vec![
+                OverlayPull {
+                    hash: "0102030405060708".into(),
+                    from: Some("bb".into()),
+                },
+                OverlayPull {
+                    hash: "1112131415161718".into(),
+                    from: None,
+                },
+            ],
         }],
     }
 }
@@ -147,6 +157,7 @@ async fn the_mesh_is_told_as_json() {
             json!({"asked": "aa", "nodes": [{
                 "node": "aa", "name": "", "uptime_s": 60, "load": 0.25, "clients": 2, "tracks": 1,
                 "links": [{"node": "bb", "health": "ok", "cost_us": 6000, "rtt_ms": null, "loss": 0.5}],
+                "pulls": [{"hash": "0102030405060708", "from": "bb"}, {"hash": "1112131415161718", "from": null}],
             }]}),
         ),
     ] {

@@ -4,11 +4,13 @@ use headwater_pubsub::wire::TrackNamespace;
 
 use super::super::name::printable;
 use super::super::state::Shared;
+use crate::overlay::core::Portrait;
 use crate::overlay::id::NodeId;
-use crate::overlay::message::{Hop, LinkHealth, LinkSummary, Summary};
+use crate::overlay::message::{Hop, LinkHealth, LinkSummary, Pull};
 use crate::status::path::path_of;
 use crate::status::{
-    AskError, Asking, Health, HopStatus, OverlayLink, OverlayNode, OverlayStatus, TraceOutcome, TraceStatus,
+    AskError, Asking, Health, HopStatus, OverlayLink, OverlayNode, OverlayPull, OverlayStatus, TraceOutcome,
+    TraceStatus,
 };
 
 /// See [`Inspect::trace`](crate::status::Inspect::trace).
@@ -67,7 +69,8 @@ pub(super) fn overlay(shared: &Shared) -> Asking<OverlayStatus> {
     })
 }
 
-fn node(summary: Summary) -> OverlayNode {
+fn node(portrait: Portrait) -> OverlayNode {
+    let summary = portrait.summary;
     OverlayNode {
         node: summary.node.to_hex(),
         // Of other nodes, who may have written anything.
@@ -77,6 +80,14 @@ fn node(summary: Summary) -> OverlayNode {
         clients: summary.clients,
         tracks: summary.tracks,
         links: summary.links.into_iter().map(link).collect(),
+        pulls: portrait.pulls.into_iter().map(pull).collect(),
+    }
+}
+
+fn pull(pull: Pull) -> OverlayPull {
+    OverlayPull {
+        hash: pull.namespace.to_string(),
+        from: pull.from.map(NodeId::to_hex),
     }
 }
 

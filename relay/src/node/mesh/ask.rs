@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 use super::super::state::{Shared, State};
-use crate::overlay::core::{Input, Output, Vitals};
+use super::pulls::pulls;
+use crate::overlay::core::{Input, Output, Portrait, Vitals};
 use crate::overlay::id::NodeId;
-use crate::overlay::message::{Hop, Summary};
+use crate::overlay::message::Hop;
 
 /// Questions under way at one time, which people share with whoever may read the redacted view.
 const WAITING: usize = 512;
@@ -17,7 +18,7 @@ const WAITING: usize = 512;
 pub(in crate::node) struct Asks {
     traces: BTreeMap<u64, oneshot::Sender<Vec<Hop>>>,
     next: u64,
-    surveys: Vec<oneshot::Sender<Vec<Summary>>>,
+    surveys: Vec<oneshot::Sender<Vec<Portrait>>>,
     /// What the overlay knows of this node.
     told: Vitals,
 }
@@ -62,7 +63,7 @@ impl Shared {
     }
 
     /// The whole mesh. `None`: too many ask.
-    pub(in crate::node) fn survey(&self, state: &mut State) -> Option<oneshot::Receiver<Vec<Summary>>> {
+    pub(in crate::node) fn survey(&self, state: &mut State) -> Option<oneshot::Receiver<Vec<Portrait>>> {
         let mesh = state.mesh.as_mut()?;
         if mesh.asks.surveys.len() >= WAITING {
             return None;
@@ -89,6 +90,7 @@ impl Shared {
             load: u32::try_from(load).unwrap_or(u32::MAX),
             clients,
             tracks,
+            pulls: pulls(state),
         };
         if let Some(mesh) = &mut state.mesh
             && mesh.asks.told != vitals

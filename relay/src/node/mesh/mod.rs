@@ -14,6 +14,7 @@ mod keyring;
 mod parameters;
 mod peers;
 mod petition;
+mod pulls;
 pub(super) mod pulse;
 pub(super) mod renew;
 pub(super) mod standing;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::digest::Rows;
 use crate::overlay::id::{Cost, NodeId, Seq};
 use crate::overlay::message::{
-    AliasReader, AliasWriter, Fit, Hello, Link as Counters, ObjectWriter, Record, Row,
+    AliasReader, AliasWriter, Fit, Hello, Link as Counters, ObjectWriter, Record, Row, StatusPulls,
 };
 use crate::overlay::metric::Estimator;
 use crate::overlay::routes::Bucket;
@@ -60,6 +60,8 @@ pub(super) struct Link {
     pub(super) traces: (Bucket, Bucket),
     /// STATUS_REQs to it and from it.
     pub(super) surveys: (Bucket, Bucket),
+    /// What nodes pull that its next STATUS_REP is to tell of.
+    pub(super) pulls: Option<StatusPulls>,
     /// Its life is doubted.
     pub(super) suspect: bool,
     /// Bytes of gossip sent and received.
@@ -98,6 +100,7 @@ impl Link {
                 Bucket::new(now, 1, survey::BURST),
                 Bucket::new(now, 1, 2 * survey::BURST),
             ),
+            pulls: None,
             suspect: false,
             volume: (0, 0),
         }

@@ -92,6 +92,7 @@ impl Overlay {
             Record::TraceRep(answer) => self.trace_answered(neighbour, answer),
             Record::StatusReq(asked) => self.status_asked(neighbour, asked),
             Record::StatusRep(answer) => self.status_answered(neighbour, answer),
+            Record::StatusPulls(answer) => self.pulls_answered(neighbour, answer),
             _ => {}
         }
         Ok(())

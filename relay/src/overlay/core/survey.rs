@@ -5,7 +5,9 @@
 //! told of once and waits end. Nobody asks one neighbour more than once a second on average; whom it does not ask, it tells of
 //! from memory, as far as that is fresh. Whoever waits in vain says what it knows, sooner the further the question has come.
 //!
-//! Nodes and links only: no addresses, no namespaces. Nothing here is signed.
+//! What a node pulls comes in a record of its own (STATUS_PULLS) before the summary, which nodes that do not know it skip.
+//!
+//! Nodes, links and hashes of namespaces only: no addresses, no names. Nothing here is signed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -15,7 +17,8 @@ use sha2::{Digest as _, Sha256};
 use super::{Misconduct, Output, Overlay};
 use crate::overlay::id::{Neighbour, NodeId};
 use crate::overlay::message::{
-    Last, LinkHealth, LinkSummary, MAX_LINKS, Record, StatusRep, StatusReq, Summary,
+    Last, LinkHealth, LinkSummary, MAX_LINKS, MAX_PULLS, NodePulls, Pull, Record, StatusPulls, StatusRep,
+    StatusReq, Summary,
 };
 
 /// Hops that a question may travel.
@@ -34,7 +37,7 @@ const NODES: usize = 1024;
 const OPEN: usize = 64;
 /// Questions remembered, so that each is answered once.
 const SEEN: usize = 4096;
-/// Nodes in one record: with all their links they fit an object.
+/// Nodes in one record: with all their links, or pulls, they fit an object.
 const PER_RECORD: usize = 16;
 
 /// What a node tells of itself that only its caller knows.
@@ -48,6 +51,17 @@ pub struct Vitals {
     pub clients: u64,
     /// Tracks that flow through it.
     pub tracks: u64,
+    /// From where what it serves comes, most subscribed first; what is beyond [`MAX_PULLS`] is not told.
+    pub pulls: Vec<Pull>,
+}
+
+/// A node as it tells of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Portrait {
+    /// How it is, and its links.
+    pub summary: Summary,
+    /// From where what it serves comes.
+    pub pulls: Vec<Pull>,
 }
 
 /// A question under way.
@@ -69,9 +83,9 @@ pub(super) struct Surveys {
     open: BTreeMap<u64, Open>,
     seen: BTreeSet<u64>,
     seen_order: VecDeque<u64>,
-    known: BTreeMap<NodeId, (Duration, Summary)>,
+    known: BTreeMap<NodeId, (Duration, Portrait)>,
     /// The answer to the last question here, and when it was complete.
-    cached: Option<(Duration, Vec<Summary>)>,
+    cached: Option<(Duration, Vec<Portrait>)>,
     next: u64,
 }
 
@@ -95,13 +109,14 @@ impl Surveys {
     }
 
     /// Keeps what a node tells; false if there is no room for one more.
-    fn keep(&mut self, now: Duration, summary: Summary) -> bool {
-        if self.known.len() >= NODES && !self.known.contains_key(&summary.node) {
+    fn keep(&mut self, now: Duration, portrait: Portrait) -> bool {
+        let node = portrait.summary.node;
+        if self.known.len() >= NODES && !self.known.contains_key(&node) {
             self.known.retain(|_, (at, _)| *at + FRESH > now);
         }
-        let room = self.known.len() < NODES || self.known.contains_key(&summary.node);
+        let room = self.known.len() < NODES || self.known.contains_key(&node);
         if room {
-            self.known.insert(summary.node, (now, summary));
+            self.known.insert(node, (now, portrait));
         }
         room
     }
@@ -151,17 +166,17 @@ impl Overlay {
         } else if self.surveys.note(asked.request) {
             self.ask_around(Some(neighbour), asked.request, asked.ttl.min(TTL));
         } else {
-            self.tell_status(neighbour, asked.request, Vec::new());
+            self.tell_status(neighbour, asked.request, &[]);
         }
     }
 
     fn ask_around(&mut self, asker: Option<Neighbour>, request: u64, ttl: u8) {
         let now = self.now;
-        let me = self.summary();
+        let me = self.portrait();
         let mut open = Open {
             asker,
             waiting: BTreeSet::new(),
-            heard: BTreeSet::from([me.node]),
+            heard: BTreeSet::from([me.summary.node]),
             gaps: false,
             until: now + WAIT.0 + WAIT.1 * u32::from(ttl),
         };
@@ -196,11 +211,16 @@ impl Overlay {
         if !surveys.open.get(&answer.request).is_some_and(waits) {
             return;
         }
+        let told = self.links.get_mut(&neighbour).and_then(|link| link.pulls.take());
+        let told = told.filter(|told| told.request == answer.request);
+        let told = told.into_iter().flat_map(|told| told.nodes);
+        let mut pulls_of: BTreeMap<NodeId, Vec<Pull>> = told.map(|it| (it.node, it.pulls)).collect();
         let mut heard = Vec::new();
-        for node in answer.nodes {
-            let id = node.node;
-            if id != me && surveys.keep(now, node) {
-                heard.push(id);
+        for summary in answer.nodes {
+            let node = summary.node;
+            let pulls = pulls_of.remove(&node).unwrap_or_default();
+            if node != me && surveys.keep(now, Portrait { summary, pulls }) {
+                heard.push(node);
             }
         }
         let Some(open) = surveys.open.get_mut(&answer.request) else {
@@ -215,6 +235,13 @@ impl Overlay {
         }
     }
 
+    /// A neighbour tells what nodes pull, of which it is about to tell more: both are taken up at once.
+    pub(super) fn pulls_answered(&mut self, neighbour: Neighbour, answer: StatusPulls) {
+        if let Some(link) = self.links.get_mut(&neighbour) {
+            link.pulls = Some(answer);
+        }
+    }
+
     fn end_survey(&mut self, request: u64) {
         let now = self.now;
         let Some(open) = self.surveys.open.remove(&request) else {
@@ -222,35 +249,43 @@ impl Overlay {
         };
         let gaps = open.gaps || !open.waiting.is_empty();
         let known = self.surveys.known.values();
-        let nodes: Vec<Summary> = known
-            .filter(|(at, node)| open.heard.contains(&node.node) || (gaps && *at + FRESH > now))
+        let nodes: Vec<Portrait> = known
+            .filter(|(at, node)| open.heard.contains(&node.summary.node) || (gaps && *at + FRESH > now))
             .map(|(_, node)| node.clone())
             .collect();
         if let Some(asker) = open.asker {
-            self.tell_status(asker, request, nodes);
+            self.tell_status(asker, request, &nodes);
         } else {
             self.surveys.cached = Some((now, nodes.clone()));
             self.outputs.push_back(Output::Surveyed { nodes });
         }
     }
 
-    fn tell_status(&mut self, neighbour: Neighbour, request: u64, mut nodes: Vec<Summary>) {
-        loop {
-            let rest = nodes.split_off(nodes.len().min(PER_RECORD));
-            let last = if rest.is_empty() { Last::Yes } else { Last::No };
-            let record = StatusRep { request, last, nodes };
-            if let Some(link) = self.links.get_mut(&neighbour) {
-                link.say_later(Record::StatusRep(record));
-                self.outputs.push_back(Output::Ready { neighbour });
-            }
-            if last == Last::Yes {
-                return;
-            }
-            nodes = rest;
+    fn tell_status(&mut self, neighbour: Neighbour, request: u64, nodes: &[Portrait]) {
+        let Some(link) = self.links.get_mut(&neighbour) else {
+            return;
+        };
+        for record in answer(request, nodes) {
+            link.say_later(record);
         }
+        self.outputs.push_back(Output::Ready { neighbour });
     }
 
     /// This node as others see it.
+    fn portrait(&self) -> Portrait {
+        Portrait {
+            summary: self.summary(),
+            pulls: self
+                .surveys
+                .vitals
+                .pulls
+                .iter()
+                .take(MAX_PULLS)
+                .copied()
+                .collect(),
+        }
+    }
+
     fn summary(&self) -> Summary {
         let links = self.links.values().take(MAX_LINKS).map(|link| LinkSummary {
             node: link.node,
@@ -300,6 +335,40 @@ impl Overlay {
             .collect();
         ended.into_iter().for_each(|request| self.end_survey(request));
     }
+}
+
+/// The records of an answer: before each of summaries what their nodes pull, if anything.
+fn answer(request: u64, nodes: &[Portrait]) -> Vec<Record> {
+    let mut records = Vec::new();
+    for part in nodes.chunks(PER_RECORD) {
+        let pulls: Vec<_> = part
+            .iter()
+            .filter(|it| !it.pulls.is_empty())
+            .map(|it| NodePulls {
+                node: it.summary.node,
+                pulls: it.pulls.clone(),
+            })
+            .collect();
+        if !pulls.is_empty() {
+            let nodes = pulls;
+            records.push(Record::StatusPulls(StatusPulls { request, nodes }));
+        }
+        records.push(Record::StatusRep(StatusRep {
+            request,
+            last: Last::No,
+            nodes: part.iter().map(|it| it.summary.clone()).collect(),
+        }));
+    }
+    if let Some(Record::StatusRep(end)) = records.last_mut() {
+        end.last = Last::Yes;
+    } else {
+        records.push(Record::StatusRep(StatusRep {
+            request,
+            last: Last::Yes,
+            nodes: Vec::new(),
+        }));
+    }
+    records
 }
 
 #[expect(

@@ -50,3 +50,5 @@ pub const REVOKE: u64 = 0x1f;
 pub const CERTIFICATE: u64 = 0x20;
 /// A run of a node says that it lives.
 pub const LIFE: u64 = 0x21;
+/// From where nodes get what they serve, as a part of the answer to a [`STATUS_REQ`].
+pub const STATUS_PULLS: u64 = 0x22;

@@ -13,6 +13,7 @@ mod link;
 mod log;
 mod member;
 mod object;
+mod pulls;
 mod route;
 mod view;
 
@@ -28,6 +29,7 @@ pub use link::{DownHint, Hello, Link, Roles, VERSION};
 pub use log::{Attributes, Change, Entry, Have, Head, LogPull, LogPush, MAX_CHUNK, MAX_CONTENT_KEY};
 pub use member::{Credential, MAX_ADDRESS, MAX_ADDRESSES, MAX_CERTIFICATE, MAX_REVOCATION, PeerRecord};
 pub use object::{Fit, ObjectReader, ObjectWriter};
+pub use pulls::{MAX_PULLS, NamespaceHash, NodePulls, Pull, StatusPulls};
 pub use route::{Beacon, Row, SEQ_REQ_TTL, SeqReq};
 pub use view::{
     Hop, Last, LinkHealth, LinkSummary, MAX_LINKS, MAX_NODE_NAME, StatusRep, StatusReq, Summary, TRACE_TTL,
@@ -77,6 +79,8 @@ pub enum Record {
     StatusReq(StatusReq),
     /// STATUS_REP
     StatusRep(StatusRep),
+    /// STATUS_PULLS
+    StatusPulls(StatusPulls),
     /// DOWN_HINT
     DownHint(DownHint),
     /// PEERS
@@ -111,6 +115,7 @@ impl Record {
             Self::TraceRep(_) => kind::TRACE_REP,
             Self::StatusReq(_) => kind::STATUS_REQ,
             Self::StatusRep(_) => kind::STATUS_REP,
+            Self::StatusPulls(_) => kind::STATUS_PULLS,
             Self::DownHint(_) => kind::DOWN_HINT,
             Self::Peers(_) => kind::PEERS,
             Self::Digest(_) => kind::DIGEST,
@@ -141,6 +146,7 @@ impl Record {
             Self::TraceRep(body) => body.encode(&mut out)?,
             Self::StatusReq(body) => body.encode(&mut out)?,
             Self::StatusRep(body) => body.encode(&mut out)?,
+            Self::StatusPulls(body) => body.encode(&mut out)?,
             Self::DownHint(body) => body.encode(&mut out)?,
             Self::Peers(records) => encode_all(records, &mut out)?,
             Self::Digest(hash) => out.bytes(&hash.0),
@@ -178,6 +184,7 @@ impl Record {
             kind::TRACE_REP => Self::TraceRep(Body::decode(input)?),
             kind::STATUS_REQ => Self::StatusReq(Body::decode(input)?),
             kind::STATUS_REP => Self::StatusRep(Body::decode(input)?),
+            kind::STATUS_PULLS => Self::StatusPulls(Body::decode(input)?),
             kind::DOWN_HINT => Self::DownHint(Body::decode(input)?),
             kind::PEERS => Self::Peers(decode_all(input)?),
             kind::DIGEST => Self::Digest(Hash(input.array()?)),

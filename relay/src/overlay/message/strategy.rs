@@ -151,6 +151,16 @@ fn status() -> impl Strategy<Value = Record> {
     })
 }
 
+fn pulls() -> impl Strategy<Value = Record> {
+    let pull = (any::<[u8; 8]>(), proptest::option::of(node())).prop_map(|(hash, from)| Pull {
+        namespace: NamespaceHash(hash),
+        from,
+    });
+    let told = (node(), vec(pull, 0..=MAX_PULLS)).prop_map(|(node, pulls)| NodePulls { node, pulls });
+    (any::<u64>(), vec(told, 0..4))
+        .prop_map(|(request, nodes)| Record::StatusPulls(StatusPulls { request, nodes }))
+}
+
 fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..max).prop_map(Bytes::from)
 }
@@ -268,6 +278,7 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
         push(),
         trace(),
         status(),
+        pulls(),
         member()
     ]
 }

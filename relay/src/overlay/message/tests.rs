@@ -86,7 +86,7 @@ proptest! {
         }
         let mut longer = body.to_vec();
         longer.push(byte);
-        let list = matches!(record, Record::Route(_) | Record::LogHave(_) | Record::Peers(_) | Record::TraceRep(_) | Record::StatusRep(_));
+        let list = matches!(record, Record::Route(_) | Record::LogHave(_) | Record::Peers(_) | Record::TraceRep(_) | Record::StatusRep(_) | Record::StatusPulls(_));
         let mut input = In { reader: headwater_pubsub::wire::reader::Reader::new(longer.into()), aliases: &mut known };
         let result = Record::decode(record.kind(), &mut input);
         prop_assert!(list || result == Err(DecodeError::Leftover(1)), "{result:?}");

@@ -7,8 +7,8 @@ use headwater_pubsub::wire::{FullTrackName, TrackName, TrackNamespace};
 use headwater_relay::overlay::id::{Distance, NodeId, Seq};
 use headwater_relay::overlay::message::{
     Attributes, Beacon, Change, Credential, DownHint, Entry, Hash, Have, Head, Hop, Last, Life, Link,
-    LogPull, LogPush, PeerRecord, Record, Roles, Row, SeqReq, Signature, StatusRep, StatusReq, Summary,
-    TraceRep, TraceReq,
+    LogPull, LogPush, NamespaceHash, NodePulls, PeerRecord, Pull, Record, Roles, Row, SeqReq, Signature,
+    StatusPulls, StatusRep, StatusReq, Summary, TraceRep, TraceReq,
 };
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 
@@ -212,9 +212,19 @@ fn push(u: &mut Unstructured<'_>) -> Result<LogPush> {
     })
 }
 
+/// What a node serves, and from where.
+pub(super) fn pulls(u: &mut Unstructured<'_>) -> Result<Vec<Pull>> {
+    few(u, 3, |u| {
+        Ok(Pull {
+            namespace: NamespaceHash(u.arbitrary()?),
+            from: if u.arbitrary()? { Some(node(u)?) } else { None },
+        })
+    })
+}
+
 fn question(u: &mut Unstructured<'_>) -> Result<Record> {
     let request = u.int_in_range(0..=8)?;
-    Ok(match u.int_in_range(0..=3_u8)? {
+    Ok(match u.int_in_range(0..=4_u8)? {
         0 => Record::TraceReq(TraceReq {
             request,
             origin: node(u)?,
@@ -232,6 +242,15 @@ fn question(u: &mut Unstructured<'_>) -> Result<Record> {
         2 => Record::StatusReq(StatusReq {
             request,
             ttl: u.arbitrary()?,
+        }),
+        3 => Record::StatusPulls(StatusPulls {
+            request,
+            nodes: few(u, 20, |u| {
+                Ok(NodePulls {
+                    node: node(u)?,
+                    pulls: pulls(u)?,
+                })
+            })?,
         }),
         _ => Record::StatusRep(StatusRep {
             request,

@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
 use super::keys::id;
 use super::net::{Net, entry};
-use crate::overlay::core::{Input, Misconduct, Output, Vitals};
+use crate::overlay::core::{Input, Misconduct, Output, Portrait, Vitals};
 use crate::overlay::id::{Neighbour, NodeId};
-use crate::overlay::message::{LinkHealth, Record, StatusReq, Summary, TraceReq};
+use crate::overlay::message::{
+    Last, LinkHealth, MAX_PULLS, NamespaceHash, NodePulls, Pull, Record, Roles, StatusPulls, StatusRep,
+    StatusReq, Summary, TraceReq,
+};
 
 /// What happens without any time passing.
 const AT_ONCE: Duration = Duration::ZERO;
@@ -37,18 +42,21 @@ impl Net {
         }
     }
 
-    fn survey(&mut self, from: usize) -> Option<BTreeMap<NodeId, Summary>> {
+    fn survey(&mut self, from: usize) -> Option<BTreeMap<NodeId, Portrait>> {
         self.told.clear();
         self.feed(from, Input::Survey);
         self.run(AT_ONCE);
         self.surveyed(from)
     }
 
-    fn surveyed(&self, from: usize) -> Option<BTreeMap<NodeId, Summary>> {
+    fn surveyed(&self, from: usize) -> Option<BTreeMap<NodeId, Portrait>> {
         self.told.iter().find_map(|(node, output)| match output {
             Output::Surveyed { nodes } if *node == from => {
-                assert!(nodes.is_sorted_by_key(|node| node.node), "in order, none twice");
-                Some(nodes.iter().map(|node| (node.node, node.clone())).collect())
+                assert!(
+                    nodes.is_sorted_by_key(|it| it.summary.node),
+                    "in order, none twice"
+                );
+                Some(nodes.iter().map(|it| (it.summary.node, it.clone())).collect())
             }
             _ => None,
         })
@@ -141,6 +149,7 @@ fn a_survey_finds_every_node_and_both_ends_of_every_link() {
         load: 120,
         clients: 4,
         tracks: 2,
+        pulls: Vec::new(),
     };
     net.feed(2, Input::Vitals(vitals));
     let (_, neighbour) = net.end(1, 1);
@@ -153,14 +162,121 @@ fn a_survey_finds_every_node_and_both_ends_of_every_link() {
     );
     let nodes = net.survey(0).expect("answered at once");
     assert_eq!(nodes.keys().copied().collect::<Vec<_>>(), [id(0), id(1), id(2)]);
-    let far = &nodes[&id(2)];
+    let far = &nodes[&id(2)].summary;
     assert_eq!((far.load, far.clients, far.tracks, far.uptime_s), (120, 4, 2, 2));
     assert_eq!(far.name, "attic");
     assert_eq!(
         (far.links[0].node, far.links[0].health),
         (id(1), LinkHealth::Suspect)
     );
-    assert_eq!(nodes[&id(1)].links.len(), 2);
+    assert_eq!(nodes[&id(1)].summary.links.len(), 2);
+}
+
+fn pull(seed: usize, from: Option<usize>) -> Pull {
+    let mut hash = [0; 8];
+    hash[0] = u8::try_from(seed).unwrap();
+    Pull {
+        namespace: NamespaceHash(hash),
+        from: from.map(id),
+    }
+}
+
+fn pulling(pulls: Vec<Pull>) -> Input {
+    Input::Vitals(Vitals {
+        pulls,
+        ..Vitals::default()
+    })
+}
+
+#[test]
+fn a_survey_tells_from_where_each_node_pulls_and_when_it_does_no_more() {
+    // More nodes than one record has, and at the far end more pulls than one node tells of.
+    let mut net = Net::line(20);
+    let many: Vec<_> = (0..MAX_PULLS + 8).map(|seed| pull(seed, None)).collect();
+    net.feed(19, pulling(many.clone()));
+    for node in 0..19 {
+        net.feed(node, pulling(vec![pull(0, Some(node + 1))]));
+    }
+    // Questions travel 16 hops.
+    let nodes = net.survey(4).expect("answered at once");
+    assert_eq!(nodes.len(), 20);
+    assert_eq!(nodes[&id(19)].pulls, many[..MAX_PULLS], "of those the first");
+    for node in 0..19 {
+        assert_eq!(nodes[&id(node)].pulls, [pull(0, Some(node + 1))], "node {node}");
+    }
+    net.run(Duration::from_secs(2));
+    net.feed(7, pulling(Vec::new()));
+    net.feed(8, pulling(vec![pull(0, Some(7)), pull(0, Some(9))]));
+    let nodes = net.survey(4).expect("answered at once");
+    assert_eq!(nodes[&id(7)].pulls, []);
+    assert_eq!(nodes[&id(8)].pulls.len(), 2, "while it changes over");
+}
+
+/// The number of a question that somebody at a node asks, after so many others.
+fn question(node: usize, count: u64) -> u64 {
+    let epoch = 1_u64;
+    let asked = [&id(node).0[..], &epoch.to_be_bytes(), &count.to_be_bytes()].concat();
+    u64::from_be_bytes(*Sha256::digest(asked).first_chunk().unwrap())
+}
+
+#[test]
+fn pulls_are_taken_of_nodes_that_the_next_record_of_the_same_answer_tells_of() {
+    let mut net = Net::line(2);
+    net.feed(0, pulling(vec![pull(1, None)]));
+    net.mute(0);
+    assert!(net.survey(0).is_none(), "the neighbour has not answered");
+    let request = question(0, 0);
+    let pulls = |request, seed| {
+        let pulls = vec![pull(seed, None)];
+        let nodes = (0..3).map(|node| NodePulls {
+            node: id(node),
+            pulls: pulls.clone(),
+        });
+        Record::StatusPulls(StatusPulls {
+            request,
+            nodes: nodes.collect(),
+        })
+    };
+    let status = |last, nodes| Record::StatusRep(StatusRep { request, last, nodes });
+    let neighbour = Summary {
+        node: id(1),
+        name: String::new(),
+        roles: Roles::RELAY,
+        uptime_s: 1,
+        load: 0,
+        clients: 0,
+        tracks: 0,
+        links: Vec::new(),
+    };
+    net.say_over(0, 0, pulls(request, 2));
+    net.say_over(0, 0, status(Last::No, vec![neighbour.clone()]));
+    net.say_over(0, 0, status(Last::Yes, Vec::new()));
+    let nodes = net.surveyed(0).expect("answered");
+    let found: Vec<_> = nodes
+        .into_values()
+        .map(|it| (it.summary.node, it.pulls))
+        .collect();
+    assert_eq!(
+        found,
+        [(id(0), vec![pull(1, None)]), (id(1), vec![pull(2, None)])]
+    );
+
+    net.run(Duration::from_secs(2));
+    assert!(net.survey(0).is_none(), "asked again");
+    let request = question(0, 1);
+    let last = Record::StatusRep(StatusRep {
+        request,
+        last: Last::Yes,
+        nodes: vec![neighbour],
+    });
+    net.say_over(0, 0, pulls(request + 1, 3));
+    net.say_over(0, 0, last);
+    let nodes = net.surveyed(0).expect("answered");
+    assert_eq!(
+        nodes[&id(1)].pulls,
+        [],
+        "what another answer told is not of this one"
+    );
 }
 
 #[test]
@@ -171,7 +287,7 @@ fn a_survey_of_200_nodes_is_whole_and_repeated_ones_cost_nothing() {
     let mut net = Net::new(200, &links, AT_ONCE);
     let nodes = net.survey(17).expect("answered at once");
     assert_eq!(nodes.len(), 200);
-    assert!(nodes.values().all(|node| node.links.len() == 6));
+    assert!(nodes.values().all(|node| node.summary.links.len() == 6));
     let before: u64 = net.nodes[17].core.neighbours().map(|view| view.gossip.0).sum();
     assert_eq!(net.survey(17).expect("from memory").len(), 200);
     let after: u64 = net.nodes[17].core.neighbours().map(|view| view.gossip.0).sum();

@@ -19,6 +19,7 @@ pub(super) fn examples() -> Vec<(&'static str, Vec<Record>)> {
     };
     let namespace = TrackNamespace::new(["live", "cam"]).unwrap();
     let track = FullTrackName::new(namespace.clone(), TrackName::new("video").unwrap()).unwrap();
+    let told = namespace.clone();
     let attributes = Attributes {
         content_key: Bytes::from_static(b"k1"),
         expiry: Some(Duration::from_secs(2)),
@@ -187,6 +188,28 @@ pub(super) fn examples() -> Vec<(&'static str, Vec<Record>)> {
                     }],
                 }),
             ],
+        ),
+        (
+            "what a node pulls",
+            vec![Record::StatusPulls(StatusPulls {
+                request: 6,
+                nodes: vec![
+                    NodePulls {
+                        node: a,
+                        pulls: vec![Pull {
+                            namespace: NamespaceHash::of(&told),
+                            from: None,
+                        }],
+                    },
+                    NodePulls {
+                        node: b,
+                        pulls: vec![Pull {
+                            namespace: NamespaceHash::of(&told),
+                            from: Some(a),
+                        }],
+                    },
+                ],
+            })],
         ),
         (
             "the mesh",
