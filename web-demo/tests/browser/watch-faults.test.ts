@@ -65,6 +65,21 @@ test.for([
   },
 );
 
+test('the page says that its only relay is silent, and goes on when it is back', { timeout: 240_000 }, async () => {
+  const relay = await startRelay();
+  const publisher = startPublisher(relay, 'live/only', ['--loop', clip]);
+  const { page } = await open(browser, `${relay.page}/live/only`);
+  await drawsMore(page, RATE);
+  await keepGaps(page);
+  relay.process.signal('SIGSTOP');
+  await expect.poll(() => message(page), { timeout: PATIENCE }).toMatch(/does not answer: .+ Trying again …$/);
+  relay.process.signal('SIGCONT');
+  await drawsMore(page, RATE);
+  expect(await longestGap(page)).toBeGreaterThan(0);
+  await page.close();
+  await Promise.all([publisher, relay].map((running) => running.stop()));
+});
+
 test('the page plays on over a way that takes 50 ms and loses 2 % of its packets', { timeout: 240_000 }, async ({
   annotate,
 }) => {

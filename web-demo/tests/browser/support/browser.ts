@@ -1,6 +1,9 @@
 /// The installed Chromium without a window, and pages whose complaints are kept.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { scratch } from './files';
 import { replacePages } from './pages';
 
 /** Where pictures of pages go, to be looked at. */
@@ -22,7 +25,37 @@ const FLAGS = [
 const NOT_KNOWN_YET = "an invalid source: ''unsafe-webtransport-hashes''";
 
 export function launch(): Promise<Browser> {
-  return chromium.launch({ executablePath: process.env['HARNESS_CHROMIUM'] ?? '/usr/bin/chromium', args: FLAGS });
+  return chromium.launch({ executablePath: chromiumPath(), args: FLAGS });
+}
+
+/** One window with tabs, as people have it: the tabs behind the front one are hidden. (Pages of `launch` are shown, always.) */
+export async function launchWindow(): Promise<{ readonly tabs: BrowserContext; stop(): Promise<void> }> {
+  const flags = ['--headless', '--remote-debugging-port=0', `--user-data-dir=${scratch()}`, ...FLAGS];
+  const child = spawn(chromiumPath(), flags, { stdio: ['ignore', 'ignore', 'pipe'] });
+  process.once('exit', () => child.kill('SIGKILL'));
+  const over = once(child, 'exit');
+  const address = await new Promise<string>((found, failed) => {
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+      const match = /DevTools listening on (ws:\S+)/.exec(said);
+      if (match?.[1]) found(match[1]);
+    });
+    over.then(() => failed(new Error(`Chromium ended: ${said}`)), failed);
+  });
+  const browser = await chromium.connectOverCDP(address, { noDefaults: true });
+  const [tabs] = browser.contexts();
+  if (!tabs) throw new Error('Chromium has no window');
+  const stop = async () => {
+    await browser.close();
+    child.kill();
+    await over;
+  };
+  return { tabs, stop };
+}
+
+function chromiumPath(): string {
+  return process.env['HARNESS_CHROMIUM'] ?? '/usr/bin/chromium';
 }
 
 export interface Opened {
@@ -33,7 +66,11 @@ export interface Opened {
 
 /** A page of its own context: closing it is enough. */
 export async function open(browser: Browser, url: string, size = { width: 1280, height: 800 }): Promise<Opened> {
-  const page = await browser.newPage({ viewport: size });
+  return visit(await browser.newPage({ viewport: size }), url);
+}
+
+/** The same in a tab that is there already. */
+export async function visit(page: Page, url: string): Promise<Opened> {
   await replacePages(page.context());
   const complaints: string[] = [];
   page.on('pageerror', (error) => complaints.push(error.stack ?? String(error)));
