@@ -45,6 +45,13 @@ export interface Catalog {
   readonly beyond: number;
 }
 
+/// An object of a catalog track.
+export interface CatalogObject {
+  readonly group: bigint;
+  readonly object: bigint;
+  readonly payload: Bytes;
+}
+
 export const MSF_TRACK = 'catalog';
 export const HANG_TRACK = 'catalog.json';
 /// Largest catalog that is read, in bytes.
@@ -66,6 +73,15 @@ export class CatalogError extends Error {
   ) {
     super(message);
   }
+}
+
+/// Whether two catalogs offer the same.
+export function sameCatalog(one: Catalog, other: Catalog): boolean {
+  return written(one) === written(other);
+}
+
+function written(catalog: Catalog): string {
+  return JSON.stringify(catalog, (_key, value: unknown) => (value instanceof Uint8Array ? value.join() : value));
 }
 
 export type Json = Readonly<Record<string, unknown>>;

@@ -1,17 +1,20 @@
 /// The MSF catalog (draft-ietf-moq-msf-01, draft-00 too; packaging cmaf: draft-ietf-moq-cmsf; loc: draft-ietf-moq-loc).
 ///
-/// Not read: delta updates. A group's first object is whole, and a publisher that sends deltas begins groups often.
+/// A group's first object is a whole catalog; those behind it may be delta updates of what was before.
 
+import { applyDelta, isDelta } from './delta';
 import {
   base64,
   type Catalog,
   CatalogError,
+  type CatalogObject,
   type CatalogTrack,
   cut,
   given,
   isAudioCodec,
   isRecord,
   type Json,
+  MAX_CATALOG,
   MAX_TRACKS,
   type MediaKind,
   parseRoot,
@@ -20,18 +23,45 @@ import {
   text,
 } from './model';
 
-const DELTAS = ['deltaUpdate', 'add', 'remove', 'clone', 'update', 'addTracks', 'removeTracks', 'cloneTracks'];
+/// Most bytes of a catalog and the deltas that change it.
+const MAX_WITH_DELTAS = 4 * MAX_CATALOG;
 
-export function readMsf(bytes: Uint8Array): Catalog {
-  const root = parseRoot(bytes, 'MSF');
+/// Reads the objects of a catalog track in their order.
+export class MsfReader {
+  /// The document so far, and the place that the next delta must have.
+  #document: { readonly root: Json; readonly group: bigint; readonly next: bigint; readonly bytes: number } | undefined;
+
+  /// The catalog as it is with `object`. Throws CatalogError; what was read before then holds for the next whole catalog only.
+  read({ group, object, payload }: CatalogObject): Catalog {
+    const before = this.#document;
+    this.#document = undefined;
+    let root = parseRoot(payload, 'MSF');
+    let bytes = payload.length;
+    if (isDelta(root)) {
+      if (before === undefined || before.group !== group || before.next !== object) {
+        throw new CatalogError('delta', 'the catalog is a delta update, and what it changes did not come');
+      }
+      bytes += before.bytes;
+      if (bytes > MAX_WITH_DELTAS) {
+        throw new CatalogError(
+          'too-large',
+          `the catalog and its delta updates have more than ${MAX_WITH_DELTAS} bytes`,
+        );
+      }
+      root = applyDelta(before.root, root);
+    } else {
+      checkVersion(root['version']);
+    }
+    this.#document = { root, group, next: object + 1n, bytes };
+    return readRoot(root);
+  }
+}
+
+function readRoot(root: Json): Catalog {
   const list = root['tracks'];
   if (!Array.isArray(list)) {
-    if (DELTAS.some((key) => key in root)) {
-      throw new CatalogError('delta', 'the catalog is a delta update, which says nothing without the one before');
-    }
     return { tracks: [], skipped: [], beyond: 0 };
   }
-  checkVersion(root['version']);
   const inits = initData(root['initDataList']);
   const tracks: CatalogTrack[] = [];
   const skipped: Skipped[] = [];
@@ -55,7 +85,7 @@ function checkVersion(version: unknown): void {
 
 function initData(list: unknown): ReadonlyMap<string, string> {
   const inits = new Map<string, string>();
-  for (const entry of Array.isArray(list) ? list.slice(0, MAX_TRACKS) : []) {
+  for (const entry of Array.isArray(list) ? list : []) {
     if (isRecord(entry) && typeof entry['id'] === 'string' && typeof entry['data'] === 'string') {
       if (entry['type'] === undefined || entry['type'] === 'inline') {
         inits.set(entry['id'], entry['data']);

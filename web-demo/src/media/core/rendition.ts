@@ -36,6 +36,11 @@ export class RenditionChoice {
     return chosen ?? this.#ladder[this.#index];
   }
 
+  /// Those that may be taken, from the poorest to the richest.
+  get tracks(): readonly CatalogTrack[] {
+    return this.#ladder;
+  }
+
   get automatic(): boolean {
     return this.#manual === undefined;
   }
@@ -48,10 +53,14 @@ export class RenditionChoice {
     this.#since = now;
   }
 
-  /// The rendition cannot be decoded here: never take it again.
+  /// The rendition cannot be had, or not be decoded here: never take it again. The next poorer one is in its place.
   exclude(name: string): void {
+    const at = this.#ladder.findIndex((track) => track.name === name);
+    if (at < 0) {
+      return;
+    }
     this.#ladder = this.#ladder.filter((track) => track.name !== name);
-    this.#index = Math.min(this.#index, this.#ladder.length - 1);
+    this.#index = Math.max(0, at <= this.#index ? this.#index - 1 : this.#index);
     this.#manual = this.#manual === name ? undefined : this.#manual;
   }
 

@@ -8,6 +8,8 @@ const AHEAD = 250_000;
 const MAX_PICTURES = 12;
 /// After so many failures in a row without a picture, the track is not playable.
 const MAX_ERRORS = 5;
+/// The same for a track that never gave a picture: each attempt waits for a keyframe.
+const MAX_ERRORS_AT_FIRST = 2;
 
 export interface VideoEvents {
   drawn(time: number, first: boolean): void;
@@ -18,6 +20,7 @@ export class VideoOutput {
   #decoder: VideoDecoder | undefined;
   #frames: VideoFrame[] = [];
   #errors = 0;
+  #decodes = false;
   #drawn = 0;
   /// A picture was drawn at its time; those dropped before were late from the start.
   #onTime = false;
@@ -82,7 +85,9 @@ export class VideoOutput {
       try {
         decoder.decode(new EncodedVideoChunk({ type: key ? 'key' : 'delta', timestamp, data }));
       } catch {
+        // Said to be a keyframe, and is none.
         this.buffer.needKey();
+        this.#count();
       }
     }
   }
@@ -153,6 +158,7 @@ export class VideoOutput {
 
   #output(frame: VideoFrame): void {
     this.#errors = 0;
+    this.#decodes = true;
     if (this.#closed || this.#hidden) {
       frame.close();
       return;
@@ -168,14 +174,18 @@ export class VideoOutput {
   }
 
   #failed(): void {
-    this.#errors += 1;
-    if (this.#closed) {
-      return;
-    }
-    if (this.#errors > MAX_ERRORS) {
-      this.events.failed('The picture of this broadcast cannot be decoded.');
-    } else {
+    if (!this.#closed && this.#count()) {
       this.#begin();
     }
+  }
+
+  /// One more failure; false, and an end to it, after too many in a row.
+  #count(): boolean {
+    this.#errors += 1;
+    const goesOn = this.#errors <= (this.#decodes ? MAX_ERRORS : MAX_ERRORS_AT_FIRST);
+    if (!goesOn) {
+      this.events.failed('its picture cannot be decoded');
+    }
+    return goesOn;
   }
 }

@@ -7,6 +7,7 @@ import type { Endpoint, Endpoints } from '../core/endpoints';
 import { certificateHashes, learnAlternates } from '../io/relay';
 import { Pulse } from './pulse';
 import { playRound } from './round';
+import type { Source } from './source';
 import { pageNow, Stage } from './stage';
 import type { PlayerEvents, PlayerState, PlayerStats } from './status';
 import type { VideoChooser } from './videos';
@@ -39,6 +40,7 @@ export class Player {
   #wish: string | undefined;
   #state: PlayerState | undefined;
   #message = '';
+  #notes: readonly string[] = [];
 
   constructor(options: PlayerOptions) {
     this.#options = options;
@@ -47,10 +49,16 @@ export class Player {
       firstFrame: () => {
         this.#firstFrame ??= performance.now() - this.#began;
       },
-      failed: (source: Parameters<Stage['remove']>[0], message: string) => {
+      failed: (source: Source, message: string) => {
         this.#stage.remove(source);
-        events.notes([message]);
+        const { kind, name } = source.track;
+        if (kind === 'video') {
+          this.#chooser?.undecodable(name, message);
+        } else {
+          this.#note(message);
+        }
       },
+      replaced: (source: Source) => this.#chooser?.replaced(source.track.name),
       stalled: (now: number) => this.#chooser?.stalled(now),
       soundBlocked: (blocked: boolean) => events.soundBlocked(blocked),
     };
@@ -216,7 +224,8 @@ export class Player {
       stop: this.#stop.signal,
       stage: this.#stage,
       heard,
-      notes: (notes) => events.notes(notes),
+      notes: (notes) => this.#noteAll(notes),
+      note: (note) => this.#note(note),
       playing: (chooser) => {
         this.#chooser = chooser;
         chooser?.choose(this.#wish, pageNow());
@@ -262,6 +271,17 @@ export class Player {
       changes.cancel();
     }
     await pause(500, this.#stop.signal);
+  }
+
+  #noteAll(notes: readonly string[]): void {
+    this.#notes = notes;
+    this.#options.events.notes(notes);
+  }
+
+  #note(note: string): void {
+    if (!this.#notes.includes(note)) {
+      this.#noteAll([...this.#notes, note]);
+    }
   }
 
   #tell(state: PlayerState, message: string): void {

@@ -1,17 +1,20 @@
 /// One round of playing: from a catalog to the end of what it describes.
 ///
-/// A round ends when a track or the catalog ends, when the catalog changes, when nothing arrives for some seconds, or when
-/// the session is over. The player then begins another, which finds out by itself what is there now.
+/// Tracks begin anew when the catalog offers something else. A round ends when a track or the catalog ends, when nothing
+/// arrives for some seconds, or when the session is over. The player then begins another, which finds out by itself what is there now.
 
-import type { MoqObject, Session, Subscription } from '../../moqt';
-import { type Catalog, CatalogError, type CatalogTrack, cut } from '../catalog/model';
+import type { Session } from '../../moqt';
+import { CatalogFeed } from '../catalog/feed';
+import { type Catalog, type CatalogTrack, cut } from '../catalog/model';
 import { openCatalog } from '../catalog/open';
 import { configure } from './config';
-import { Source, type SourceEvents } from './source';
-import type { Stage } from './stage';
+import { isOfTrack, Source, type SourceEvents, UnplayableError } from './source';
+import { pageNow, type Stage } from './stage';
 import type { PlayerEvents } from './status';
 import { VideoChooser } from './videos';
 
+/// Changes of a catalog come in bursts; and who is asked for a track anew has to see first that the old subscription is over.
+const SETTLE = 100;
 /// Nothing arrives for so long: ask again.
 const SILENCE = 4000;
 
@@ -23,7 +26,10 @@ export interface Round {
   readonly stage: Stage;
   /// Something came.
   heard(): void;
+  /// All that there is to say of tracks that are not played.
   notes(notes: readonly string[]): void;
+  /// One more.
+  note(note: string): void;
   playing(chooser: VideoChooser | undefined): void;
   renditions: PlayerEvents['renditions'];
   waiting(message: string): void;
@@ -31,73 +37,50 @@ export interface Round {
 
 export async function playRound(round: Round): Promise<void> {
   const abort = new AbortController();
-  const { signal } = abort;
   const stopped = new Promise<void>((resolve) => round.stop.addEventListener('abort', () => resolve()));
+  const over = Promise.race([round.over, stopped]).then(() => undefined);
   try {
-    const reader = await openCatalog(round.session, round.namespace, signal);
-    const first = await Promise.race([firstCatalog(reader.subscription, reader.read, round), round.over, stopped]);
-    if (first === undefined) {
-      return;
-    }
-    const silence = new Silence();
-    const events: SourceEvents = {
-      arrived: (source, decodeTime, bytes) => {
-        silence.heard();
-        round.heard();
-        round.stage.arrived(source, decodeTime, bytes);
+    const reader = await openCatalog(round.session, round.namespace, abort.signal);
+    const feed = new CatalogFeed(reader, {
+      unusable: (why, catalog) => {
+        round.notes(catalog === undefined ? [] : notesOf(catalog));
+        round.waiting(why);
       },
-      sound: (source, sample) => round.stage.sound(source, sample),
-      origin: (time) => round.stage.origin(time),
-    };
-    const tracks = startTracks(round, first.catalog, events, signal);
-    const changed = catalogChanges(reader.subscription, first.text);
-    await Promise.race([tracks, changed, silence.fallen(signal), round.over, stopped]);
+      left: (why) => round.note(`A change of the catalog is left out: ${why}`),
+    });
+    for (;;) {
+      const catalog = await Promise.race([feed.playable(), over]);
+      if (catalog === undefined || !(await playCatalog(round, feed, catalog, over))) {
+        return;
+      }
+      round.stage.clear();
+      await Promise.race([over, new Promise((resolve) => setTimeout(resolve, SETTLE))]);
+    }
   } finally {
     abort.abort();
   }
 }
 
-async function firstCatalog(
-  subscription: Subscription,
-  read: (bytes: Uint8Array) => Catalog,
-  round: Round,
-): Promise<{ catalog: Catalog; text: string } | undefined> {
-  for (;;) {
-    const object = await subscription.next();
-    if (object === undefined) {
-      return undefined;
-    }
-    if (object.status !== 'normal') {
-      continue;
-    }
-    try {
-      const catalog = read(object.payload);
-      if (catalog.tracks.length > 0) {
-        return { catalog, text: textOf(object) };
-      }
-      round.notes(notesOf(catalog));
-      round.waiting('The broadcast has nothing that can be played here, yet.');
-    } catch (error) {
-      if (!(error instanceof CatalogError)) {
-        throw error;
-      }
-      round.waiting(`The broadcast cannot be played: ${error.message}.`);
-    }
+/// Plays what `catalog` offers. True if the round goes on with another catalog.
+async function playCatalog(round: Round, feed: CatalogFeed, catalog: Catalog, over: Promise<void>): Promise<boolean> {
+  const abort = new AbortController();
+  const silence = new Silence();
+  const events: SourceEvents = {
+    arrived: (source, decodeTime, bytes) => {
+      silence.heard();
+      round.heard();
+      round.stage.arrived(source, decodeTime, bytes);
+    },
+    sound: (source, sample) => round.stage.sound(source, sample),
+    origin: (time) => round.stage.origin(time),
+  };
+  try {
+    const tracks = startTracks(round, catalog, events, abort.signal);
+    const ended = Promise.race([tracks, silence.fallen(abort.signal), over]).then(() => false);
+    return await Promise.race([ended, feed.changed(catalog)]);
+  } finally {
+    abort.abort();
   }
-}
-
-/// Resolves when the catalog says something else than `text`, or ends.
-async function catalogChanges(subscription: Subscription, text: string): Promise<void> {
-  for (;;) {
-    const object = await subscription.next();
-    if (object === undefined || (object.status === 'normal' && object.object === 0n && textOf(object) !== text)) {
-      return;
-    }
-  }
-}
-
-function textOf(object: MoqObject): string {
-  return new TextDecoder().decode(object.payload);
 }
 
 /// Starts sound and picture; resolves or throws when one of them ends.
@@ -111,25 +94,72 @@ async function startTracks(round: Round, catalog: Catalog, events: SourceEvents,
   }
   const { session, namespace, stage } = round;
   const running: Promise<void>[] = [];
-  const sound = playable.find(({ kind }) => kind === 'audio');
+  const sounds = playable.filter(({ kind }) => kind === 'audio');
   const videos = playable.filter(({ kind }) => kind === 'video');
   const start = async (track: CatalogTrack, stop: AbortSignal): Promise<void> => {
     const source = new Source(track, events);
     const configured = await configure(source);
-    if (configured !== undefined && !stop.aborted) {
-      stage.add(source, configured);
+    if (configured === undefined) {
+      throw new UnplayableError(`this browser does not decode ${cut(track.codec)}`);
+    }
+    if (stop.aborted) {
+      return;
+    }
+    stage.add(source, configured);
+    stop.addEventListener('abort', () => stage.dismiss(source), { once: true });
+    try {
       await source.run(session, namespace, stop);
+    } catch (error) {
+      if (!stop.aborted) {
+        stage.remove(source);
+      }
+      throw error;
     }
   };
-  if (sound !== undefined) {
-    running.push(start(sound, signal));
+  if (sounds.length > 0) {
+    const sound = playSound(sounds, (track) => start(track, signal), round.note);
+    // Without sound the pictures go on.
+    running.push(sound.catch((error: unknown) => (videos.length > 0 && isOfTrack(error) ? forever : throws(error))));
   }
-  const chooser = videos.length === 0 ? undefined : new VideoChooser(videos, start, round.renditions, signal);
+  const video = {
+    start,
+    shown: () => stage.shown?.track.name,
+    renditions: round.renditions,
+    note: round.note,
+  };
+  const chooser = videos.length === 0 ? undefined : new VideoChooser(videos, video, signal, pageNow());
   if (chooser !== undefined) {
     running.push(chooser.ended);
   }
   round.playing(chooser);
   await Promise.race(running);
+}
+
+const forever = new Promise<never>(() => {});
+
+function throws(error: unknown): never {
+  throw error;
+}
+
+/// Plays the first track that can be played.
+async function playSound(
+  tracks: readonly CatalogTrack[],
+  start: (track: CatalogTrack) => Promise<void>,
+  note: Round['note'],
+): Promise<void> {
+  let failure: unknown;
+  for (const track of tracks) {
+    try {
+      return await start(track);
+    } catch (error) {
+      if (!isOfTrack(error)) {
+        throw error;
+      }
+      failure = error;
+      note(`${cut(track.name)}: ${error instanceof Error ? error.message : 'it cannot be had'}`);
+    }
+  }
+  throw failure;
 }
 
 async function playableTracks(catalog: Catalog, events: SourceEvents, notes: string[]): Promise<CatalogTrack[]> {

@@ -2,6 +2,7 @@
 
 import type { MoqObject, Session, Subscription } from '../../moqt';
 import type { CatalogTrack } from '../catalog/model';
+import { isForbidden, isMissing } from '../catalog/open';
 import { JitterBuffer } from '../core/buffer';
 import { readFragments, readHeader, type TrackHeader } from '../demux/cmaf';
 import { readLegacy, readLoc } from '../demux/loc';
@@ -9,6 +10,19 @@ import { DemuxError, type MediaSample } from '../demux/sample';
 
 /// Where neither catalog nor samples tell: one frame of AAC or Opus, about.
 const AUDIO_DURATION = 20_000;
+
+/// So many objects in a row that are no media, and none before that was: the track is not what the catalog says.
+const MOST_MALFORMED = 8;
+
+/// The track is there, but cannot be played here.
+export class UnplayableError extends Error {
+  override readonly name = 'UnplayableError';
+}
+
+/// Whether the error concerns this track only: others of the broadcast may well be played.
+export function isOfTrack(error: unknown): boolean {
+  return error instanceof UnplayableError || isMissing(error) || isForbidden(error);
+}
 
 export interface SourceEvents {
   /// The first decode time of an object that arrived.
@@ -24,6 +38,8 @@ export class Source {
   readonly header: TrackHeader | undefined;
   /// Objects that could not be read.
   malformed = 0;
+  /// Objects that could.
+  #read = 0;
   #subscription: Subscription | undefined;
 
   /// Throws DemuxError if the catalog's header cannot be read.
@@ -39,7 +55,7 @@ export class Source {
     return this.buffer.groupsSkipped + (this.#subscription?.groupsSkipped ?? 0);
   }
 
-  /// Reads until the track ends; throws MoqtError when it is refused or cut.
+  /// Reads until the track ends; throws MoqtError when it is refused or cut, UnplayableError when nothing of it can be read.
   async run(session: Session, namespace: readonly string[], signal: AbortSignal): Promise<void> {
     // Sound matters more than pictures and is small; lower is more urgent.
     const priority = this.track.kind === 'audio' ? 64 : 128;
@@ -71,12 +87,16 @@ export class Source {
         throw error;
       }
       this.malformed += 1;
+      if (this.#read === 0 && this.malformed >= MOST_MALFORMED) {
+        throw new UnplayableError(error.message);
+      }
       return;
     }
     const [first] = samples;
     if (first === undefined) {
       return;
     }
+    this.#read += 1;
     const { group, subgroup, object: id } = object;
     this.buffer.push({ group, subgroup, object: id, samples });
     this.events.arrived(this, first.decodeTime, object.payload.length);

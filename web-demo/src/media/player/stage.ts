@@ -23,6 +23,8 @@ export interface StageEvents {
   firstFrame(): void;
   /// The picture or the sound of `source` cannot be decoded after all.
   failed(source: Source, message: string): void;
+  /// Another picture shows instead of that of `source`.
+  replaced(source: Source): void;
   stalled(now: number): void;
   soundBlocked(blocked: boolean): void;
 }
@@ -123,6 +125,13 @@ export class Stage {
     }
   }
 
+  /// A picture that does not show yet shall not show any more.
+  dismiss(source: Source): void {
+    if (this.#next?.source === source) {
+      this.remove(source);
+    }
+  }
+
   /// Takes all tracks off; the last picture stays to be seen, the clock goes on.
   clear(): void {
     for (const part of [this.#audio, this.#next, this.#video]) {
@@ -149,8 +158,9 @@ export class Stage {
     this.#tellBlocked();
   }
 
-  get playsVideo(): boolean {
-    return this.#video !== undefined;
+  /// The track whose picture shows, or is to show first.
+  get shown(): Source | undefined {
+    return this.#video?.source;
   }
 
   tick(): void {
@@ -169,9 +179,13 @@ export class Stage {
     this.#video?.output.pump(position);
     this.#next?.output.pump(position);
     if (this.#next?.output.ready === true) {
-      this.#retire(this.#video);
+      const before = this.#video;
+      this.#retire(before);
       this.#video = this.#next;
       this.#next = undefined;
+      if (before !== undefined) {
+        this.events.replaced(before.source);
+      }
     }
     if (!this.#hidden) {
       this.#video?.output.draw(position);

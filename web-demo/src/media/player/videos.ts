@@ -1,33 +1,45 @@
 /// Plays one of several pictures, and changes from one to another without a break: the next one is subscribed beside
-/// the current one, which ends when the next one shows.
+/// the current one, which ends when the next one shows. One that cannot be had or decoded is left out, and another one plays.
 
-import type { CatalogTrack } from '../catalog/model';
-import { ladder, RenditionChoice } from '../core/rendition';
-import { pageNow } from './stage';
+import { type CatalogTrack, cut } from '../catalog/model';
+import { RenditionChoice } from '../core/rendition';
+import { isOfTrack, UnplayableError } from './source';
 import type { PlayerEvents, RenditionEntry } from './status';
 
-/// The old rendition is read for so long after the new one was asked for, in milliseconds.
+/// The old rendition is read for so long after the new one was asked for, should that not show, in milliseconds.
 const OVERLAP = 5000;
 
-export type StartTrack = (track: CatalogTrack, stop: AbortSignal) => Promise<void>;
+export interface VideoEvents {
+  /// Plays a track until it ends or `stop` aborts; throws as the track did.
+  start(track: CatalogTrack, stop: AbortSignal): Promise<void>;
+  /// The name of the track whose picture shows.
+  shown(): string | undefined;
+  renditions: PlayerEvents['renditions'];
+  note(note: string): void;
+}
+
+interface Running {
+  readonly name: string;
+  readonly abort: AbortController;
+  leaving: ReturnType<typeof setTimeout> | undefined;
+}
 
 export class VideoChooser {
   /// Settles when the current picture ends: resolves, or throws as the track did.
   readonly ended: Promise<void>;
   #end: { resolve(): void; reject(error: unknown): void };
   readonly #choice: RenditionChoice;
-  readonly #entries: readonly RenditionEntry[];
+  readonly #running = new Map<string, Running>();
+  #current: string | undefined;
   #told = '';
-  #playing: { name: string; abort: AbortController } | undefined;
 
   constructor(
     tracks: readonly CatalogTrack[],
-    private readonly start: StartTrack,
-    private readonly tell: PlayerEvents['renditions'],
+    private readonly events: VideoEvents,
     private readonly signal: AbortSignal,
+    now: number,
   ) {
-    this.#choice = new RenditionChoice(tracks, pageNow());
-    this.#entries = [...ladder(tracks)].reverse().map((track) => ({ name: track.name, label: labelOf(track) }));
+    this.#choice = new RenditionChoice(tracks, now);
     let end = { resolve: () => {}, reject: (_error: unknown) => {} };
     this.ended = new Promise((resolve, reject) => {
       end = { resolve, reject };
@@ -51,41 +63,116 @@ export class VideoChooser {
     this.#apply();
   }
 
+  /// The decoder gave the track up.
+  undecodable(name: string, why: string): void {
+    if (this.#choice.tracks.length > 1) {
+      this.#leave(name);
+    }
+    // The only one is read on, so that its end is noticed.
+    this.#exclude(name, new UnplayableError(why));
+  }
+
+  /// Another picture shows in place of this one.
+  replaced(name: string): void {
+    if (name !== this.#current) {
+      this.#leave(name);
+    }
+  }
+
   #apply(): void {
     const track = this.#choice.current;
     if (track === undefined || this.signal.aborted) {
       return;
     }
-    const before = this.#playing;
-    if (before?.name !== track.name) {
-      this.#play(track);
-      if (before !== undefined) {
-        setTimeout(() => before.abort.abort(), OVERLAP);
-      }
+    if (this.#current !== track.name) {
+      this.#current = track.name;
+      this.#change(track);
     }
-    const told = `${track.name} ${this.#choice.automatic}`;
+    const told = `${track.name} ${this.#choice.automatic} ${this.#choice.tracks.length}`;
     if (told !== this.#told) {
       this.#told = told;
-      this.tell(this.#entries, track.name, this.#choice.automatic);
+      this.events.renditions(entriesOf(this.#choice.tracks), track.name, this.#choice.automatic);
+    }
+  }
+
+  #change(track: CatalogTrack): void {
+    const shown = this.events.shown();
+    const back = this.#running.get(track.name);
+    for (const { name } of [...this.#running.values()].filter((running) => running !== back)) {
+      // What shows stays until the next one does; if that shows already, nothing else is needed.
+      if (name === shown) {
+        this.#leaveLater(name);
+      } else {
+        this.#leave(name);
+      }
+    }
+    if (back === undefined) {
+      this.#play(track);
+    } else {
+      clearTimeout(back.leaving);
     }
   }
 
   #play(track: CatalogTrack): void {
     const abort = new AbortController();
-    this.signal.addEventListener('abort', () => abort.abort());
-    const playing = { name: track.name, abort };
-    this.#playing = playing;
-    this.start(track, abort.signal).then(
-      () => this.#over(playing, () => this.#end.resolve()),
-      (error: unknown) => this.#over(playing, () => this.#end.reject(error)),
+    this.signal.addEventListener('abort', () => abort.abort(), { signal: abort.signal });
+    const running: Running = { name: track.name, abort, leaving: undefined };
+    this.#running.set(track.name, running);
+    this.events.start(track, abort.signal).then(
+      () => this.#over(running, () => this.#end.resolve()),
+      (error: unknown) => this.#over(running, () => this.#failed(track.name, error)),
     );
   }
 
-  #over(playing: { abort: AbortController }, settle: () => void): void {
-    if (this.#playing === playing && !playing.abort.signal.aborted) {
+  #over(running: Running, settle: () => void): void {
+    if (running.abort.signal.aborted) {
+      return;
+    }
+    this.#leave(running.name);
+    if (this.#current === running.name) {
       settle();
     }
   }
+
+  /// A track that is not there or no good does not end the others; all else concerns them too.
+  #failed(name: string, error: unknown): void {
+    if (isOfTrack(error)) {
+      this.#exclude(name, error);
+    } else {
+      this.#end.reject(error);
+    }
+  }
+
+  #exclude(name: string, error: unknown): void {
+    this.#choice.exclude(name);
+    if (this.#choice.current === undefined && !(error instanceof UnplayableError)) {
+      this.#end.reject(error);
+      return;
+    }
+    const why = error instanceof Error ? error.message : 'it cannot be had';
+    this.events.note(`${cut(name)}: ${why}`);
+    this.#apply();
+  }
+
+  #leaveLater(name: string): void {
+    const running = this.#running.get(name);
+    if (running !== undefined) {
+      clearTimeout(running.leaving);
+      running.leaving = setTimeout(() => this.#leave(name), OVERLAP);
+    }
+  }
+
+  #leave(name: string): void {
+    const running = this.#running.get(name);
+    this.#running.delete(name);
+    clearTimeout(running?.leaving);
+    running?.abort.abort();
+  }
+}
+
+/// From the richest to the poorest.
+function entriesOf(tracks: readonly CatalogTrack[]): RenditionEntry[] {
+  return [...tracks].reverse().map((track) => ({ name: track.name, label: labelOf(track) }));
 }
 
 function labelOf(track: CatalogTrack): string {

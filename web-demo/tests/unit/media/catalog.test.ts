@@ -2,10 +2,11 @@
 import { describe, expect, it } from 'vitest';
 import { readHang } from '../../../src/media/catalog/hang';
 import { CatalogError, MAX_CATALOG, MAX_TRACKS } from '../../../src/media/catalog/model';
-import { readMsf } from '../../../src/media/catalog/msf';
+import { MsfReader } from '../../../src/media/catalog/msf';
 import golden from './golden.json';
 
 const bytes = (value: unknown) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
+const readMsf = (payload: Uint8Array) => new MsfReader().read({ group: 0n, object: 0n, payload });
 const problem = (read: () => unknown) => {
   try {
     read();
@@ -81,6 +82,105 @@ describe('an MSF catalog', () => {
     expect(problem(() => readMsf(new Uint8Array(MAX_CATALOG + 1)))).toBe('too-large');
     expect(problem(() => readMsf(bytes({ deltaUpdate: true })))).toBe('delta');
     expect(problem(() => readMsf(bytes({ version: 'two', tracks: [] })))).toBe('version');
+  });
+});
+
+describe('delta updates of an MSF catalog', () => {
+  const track = { packaging: 'loc', codec: 'vp8', role: 'video', width: 640 };
+  const whole = { version: 'draft-01', tracks: [{ ...track, name: 'a' }] };
+  const read = (reader: MsfReader, group: number, object: number, value: unknown) =>
+    reader.read({ group: BigInt(group), object: BigInt(object), payload: bytes(value) });
+  const names = (reader: MsfReader, group: number, object: number, value: unknown) =>
+    read(reader, group, object, value).tracks.map(({ name }) => name);
+
+  it('add, remove, clone and change tracks, in the order in which they are written', () => {
+    const reader = new MsfReader();
+    expect(names(reader, 7, 0, whole)).toEqual(['a']);
+    const added = {
+      deltaUpdate: [
+        { op: 'add', tracks: [{ ...track, name: 'b' }] },
+        { op: 'clone', tracks: [{ parentName: 'b', name: 'c', width: 320 }] },
+        { op: 'remove', tracks: [{ name: 'b' }] },
+      ],
+    };
+    const { tracks } = read(reader, 7, 1, added);
+    expect(tracks.map(({ name, width }) => [name, width])).toEqual([
+      ['a', 640],
+      ['c', 320],
+    ]);
+    const changed = { deltaUpdate: [{ op: 'update', tracks: [{ name: 'c', bitrate: 9 }] }] };
+    expect(read(reader, 7, 2, changed).tracks[1]).toMatchObject({ name: 'c', width: 320, bitrate: 9 });
+    expect(names(reader, 8, 0, whole)).toEqual(['a']);
+  });
+
+  it('are read in the form of draft-00 too', () => {
+    const reader = new MsfReader();
+    read(reader, 0, 0, { ...whole, version: 1 });
+    const delta = {
+      deltaUpdate: true,
+      addTracks: [{ ...track, name: 'b' }],
+      cloneTracks: [{ parentName: 'a', name: 'c' }],
+      removeTracks: [{ name: 'a' }],
+    };
+    expect(names(reader, 0, 1, delta)).toEqual(['b', 'c']);
+  });
+
+  it('bring headers of their own', () => {
+    const reader = new MsfReader();
+    read(reader, 0, 0, { ...whole, initDataList: [{ id: '0', data: btoa('zero') }] });
+    const tracks = [{ ...track, name: 'b', packaging: 'cmaf', initRef: '1' }];
+    const delta = { deltaUpdate: [{ op: 'add', tracks }], initDataList: [{ id: '1', data: btoa('one') }] };
+    expect(read(reader, 0, 1, delta).tracks[1]?.init).toEqual(bytes('one'));
+  });
+
+  it('pass over what does not fit what is there', () => {
+    const reader = new MsfReader();
+    read(reader, 0, 0, whole);
+    const odd = {
+      deltaUpdate: [
+        7,
+        { op: 'constructor', tracks: [{ name: 'a' }] },
+        { op: 'add', tracks: [{ ...track, name: 'a' }, null, { packaging: 'loc' }] },
+        {
+          op: 'clone',
+          tracks: [{ parentName: 'none', name: 'b' }, { parentName: 'a' }, { parentName: 'a', name: 'a' }],
+        },
+        { op: 'remove', tracks: [{ name: 'none' }, {}] },
+        { op: 'update', tracks: [{ name: 'none', width: 1 }] },
+      ],
+    };
+    expect(names(reader, 0, 1, odd)).toEqual(['a']);
+  });
+
+  it('are refused without the catalog that they change', () => {
+    const delta = { deltaUpdate: [{ op: 'remove', tracks: [{ name: 'a' }] }] };
+    expect(problem(() => read(new MsfReader(), 0, 1, delta))).toBe('delta');
+    const places = [
+      [0, 2],
+      [1, 1],
+    ] as const;
+    for (const [group, object] of places) {
+      const reader = new MsfReader();
+      read(reader, 0, 0, whole);
+      expect(problem(() => read(reader, group, object, delta))).toBe('delta');
+      // Nor does the one after it make sense.
+      expect(problem(() => read(reader, group, object + 1, delta))).toBe('delta');
+    }
+  });
+
+  it('are bounded', () => {
+    const reader = new MsfReader();
+    read(reader, 0, 0, whole);
+    const tracks = Array.from({ length: 5000 }, (_, at) => ({ parentName: 'a', name: `${at}` }));
+    expect(problem(() => read(reader, 0, 1, { deltaUpdate: [{ op: 'clone', tracks }] }))).toBe('too-large');
+    read(reader, 1, 0, whole);
+    const padding = { deltaUpdate: [], padding: 'x'.repeat(MAX_CATALOG - 100) };
+    const grows = () => {
+      for (let object = 1; object < 10; object += 1) {
+        read(reader, 1, object, padding);
+      }
+    };
+    expect(problem(grows)).toBe('too-large');
   });
 });
 

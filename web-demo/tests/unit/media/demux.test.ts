@@ -1,13 +1,17 @@
 /// Demuxers: what `moq publish` sends, and bytes that are cut or changed.
 import { describe, expect, it } from 'vitest';
-import { readMsf } from '../../../src/media/catalog/msf';
+import { MsfReader } from '../../../src/media/catalog/msf';
 import { readFragments, readHeader } from '../../../src/media/demux/cmaf';
 import { readLegacy, readLoc } from '../../../src/media/demux/loc';
 import { DemuxError } from '../../../src/media/demux/sample';
 import golden from './golden.json';
 
 const decode = (base64: string) => Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
-const [video, audio] = readMsf(new TextEncoder().encode(golden.catalog)).tracks;
+const [video, audio] = new MsfReader().read({
+  group: 0n,
+  object: 0n,
+  payload: new TextEncoder().encode(golden.catalog),
+}).tracks;
 const header = (init: Uint8Array | undefined) => readHeader(init ?? new Uint8Array());
 
 describe('CMAF', () => {
