@@ -1,10 +1,10 @@
-/// The example of an embedded player: shows the two lines, and what they make, for `?name=live/cam`.
+/// The example of an embedded player: shows the two lines, and what they make, for `?name=live/cam`; without a name, the demo's clip.
 
 import { element } from '../embed/dom';
 import './pages.css';
 
 const SCRIPT = '/-/headwater-watch.js';
-const name = new URLSearchParams(location.search).get('name') ?? 'demo/clip';
+const name = new URLSearchParams(location.search).get('name') ?? 'demo';
 const secure = location.origin.replace(/^http:/, 'https:');
 const path = name.split('/').map(encodeURIComponent).join('/');
 const lines = document.getElementById('lines');
