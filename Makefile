@@ -30,7 +30,7 @@ PAGES := $(WEB)/dist/headwater-watch.js
 WEB_FILES := $(wildcard $(WEB)/*.html $(WEB)/*.ts $(WEB)/*.json) $(shell find $(WEB)/src $(wildcard $(WEB)/public) -type f)
 npm = npm --prefix $(WEB) --silent
 
-.PHONY: help pages demo test check interop fuzz sim sim-quick bench-failover bench-join bench-overlay
+.PHONY: help pages demo test check interop fuzz sim sim-quick bench bench-smoke bench-failover bench-join bench-overlay
 
 help:
 	@echo 'make demo     three relays in a mesh, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
@@ -38,6 +38,7 @@ help:
 	@echo 'make test     unit, property, conformance and end to end tests'
 	@echo 'make check    fmt, clippy, docs, licences and bans, the core without tokio'
 	@echo 'make interop  independent implementations against ours, as a table'
+	@echo 'make bench    what fan-out costs beside a bare quinn server; MOQ_BENCH="video --rounds 1" for arguments; make bench-smoke for a taste'
 	@echo 'make bench-failover  relays that die or leave on the path of a track, against the targets'
 	@echo 'make bench-join      nodes that join a mesh of twenty, against the targets'
 	@echo 'make bench-overlay   what an idle mesh says, how announcements spread, and rows per second'
@@ -73,6 +74,15 @@ check: cc pages $(DENY)
 interop: cc ffmpeg pages $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub $(PEERS)/bin/moq
 	cargo build --locked --workspace --bins
 	tests/interop/run
+
+# All patterns, five turns of each server: about half an hour.
+bench: cc
+	cargo build --locked --release --package headwater-cli --package headwater-tests --bin moq --bin bench
+	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench fan $(if $(MOQ_BENCH),$(MOQ_BENCH),--web --json $(TARGET)/bench.json)
+
+bench-smoke: cc
+	cargo build --locked --package headwater-cli --package headwater-tests --bin moq --bin bench
+	$(TARGET)/debug/bench fan smoke --rounds 1 --seconds 2 --web
 
 # Real relays, links with delay; some minutes each.
 bench-failover bench-join bench-overlay: cc

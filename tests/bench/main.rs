@@ -1,28 +1,58 @@
-//! Benchmarks of the overlay with real processes: `bench failover [KILLS]` and its parts `switch`, `cut` and `calm`; `bench join [JOINS]`, `bench overlay [NODES]`. Prints
-//! Markdown.
+//! Benchmarks with real processes, printed as Markdown: of the overlay, and of what fan-out costs.
 
 mod calm;
 mod failover;
+mod fan;
 mod figures;
 mod join;
 mod overlay;
 mod switch;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Result;
+use clap::Parser;
+
+/// Benchmarks with real processes.
+#[derive(Debug, Parser)]
+enum Bench {
+    /// Relays that die or leave on the path of a track, and links that change (T3, T4, T14)
+    Failover {
+        /// How often one is killed
+        #[arg(default_value_t = 50)]
+        kills: usize,
+    },
+    /// Of these: moves to another path
+    Switch,
+    /// Of these: kills inside large objects
+    Cut,
+    /// Of these: bad links on which nothing happens
+    Calm,
+    /// Nodes that join a mesh (T5)
+    Join {
+        /// How many
+        #[arg(default_value_t = 40)]
+        joins: usize,
+    },
+    /// What an idle mesh says, and how announcements spread (T7, T9)
+    Overlay {
+        /// How large it is
+        #[arg(default_value_t = 20)]
+        nodes: usize,
+    },
+    /// What fan-out costs beside a bare quinn server
+    Fan(fan::Fan),
+    #[command(flatten)]
+    Role(fan::Role),
+}
 
 fn main() -> Result<()> {
-    let mut args = std::env::args().skip(1);
-    let which = args
-        .next()
-        .context("bench failover [KILLS] | switch | cut | calm | join [JOINS] | overlay [NODES]")?;
-    let count = args.next().map(|count| count.parse()).transpose()?;
-    match which.as_str() {
-        "failover" => failover::run(count.unwrap_or(50)),
-        "switch" => switch::run(),
-        "cut" => failover::cuts(),
-        "calm" => calm::run(),
-        "join" => join::run(count.unwrap_or(40)),
-        "overlay" => overlay::run(count.unwrap_or(20)),
-        other => bail!("no benchmark {other}"),
+    match Bench::parse() {
+        Bench::Failover { kills } => failover::run(kills),
+        Bench::Switch => switch::run(),
+        Bench::Cut => failover::cuts(),
+        Bench::Calm => calm::run(),
+        Bench::Join { joins } => join::run(joins),
+        Bench::Overlay { nodes } => overlay::run(nodes),
+        Bench::Fan(fan) => fan::run(&fan),
+        Bench::Role(role) => role.run(),
     }
 }

@@ -4,6 +4,7 @@ mod bad_input;
 mod conformance;
 mod demo;
 mod failover;
+mod fan;
 mod faults;
 mod full_disk;
 mod http;

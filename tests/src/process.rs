@@ -218,6 +218,12 @@ pub struct Process {
 }
 
 impl Process {
+    /// What the kernel calls it.
+    #[must_use]
+    pub const fn id(&self) -> u32 {
+        self.pid
+    }
+
     /// All lines so far, in the order of their arrival; those of standard output after `| `.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
