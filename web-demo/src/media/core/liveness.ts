@@ -5,8 +5,10 @@
 /// that it answers at once, and it is given up when neither an answer nor anything else comes. Slow media is no reason:
 /// the question overtakes it. A pure state machine; times in milliseconds.
 
-/// Nothing came for so long: ask.
+/// No media came for so long: ask.
 const QUIET = 1000;
+/// Then again after so long, as long as there are answers but no media: many may wait for one broadcast.
+const IDLE = 4000;
 /// No answer for so long: gone. Several round trips of a bad network, losses among them.
 const PATIENCE = 2500;
 /// Looked at so seldom, the page itself was asleep, and what came meanwhile is not read yet.
@@ -16,6 +18,7 @@ export type Verdict = 'there' | 'ask' | 'gone';
 
 export class Liveness {
   #heard: number;
+  #quiet = QUIET;
   #looked: number;
   #asked: number | undefined;
 
@@ -24,10 +27,17 @@ export class Liveness {
     this.#looked = now;
   }
 
-  /// Something came from the relay: media, or an answer.
+  /// Media came from the relay.
   heard(now: number): void {
     this.#heard = now;
+    this.#quiet = QUIET;
     this.#asked = undefined;
+  }
+
+  /// The relay answered.
+  answered(now: number): void {
+    this.heard(now);
+    this.#quiet = IDLE;
   }
 
   /// To be called a few times a second. `ask` comes once per question.
@@ -39,7 +49,7 @@ export class Liveness {
     if (this.#asked !== undefined) {
       return now - this.#asked > PATIENCE ? 'gone' : 'there';
     }
-    if (now - this.#heard < QUIET) {
+    if (now - this.#heard < this.#quiet) {
       return 'there';
     }
     this.#asked = now;

@@ -20,7 +20,7 @@ export class Pulse {
       const verdict = this.#liveness.look(performance.now());
       if (verdict === 'ask') {
         session.ping().then(
-          () => this.heard(),
+          () => this.#liveness.answered(performance.now()),
           () => {
             // The session is over, which its owner hears of.
           },
@@ -32,7 +32,7 @@ export class Pulse {
     }, INTERVAL);
   }
 
-  /// Something came from the relay.
+  /// Media came from the relay.
   heard(): void {
     this.#liveness.heard(performance.now());
   }

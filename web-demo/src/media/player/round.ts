@@ -24,7 +24,7 @@ export interface Round {
   readonly over: Promise<void>;
   readonly stop: AbortSignal;
   readonly stage: Stage;
-  /// Something came.
+  /// Media came.
   heard(): void;
   /// All that there is to say of tracks that are not played.
   notes(notes: readonly string[]): void;

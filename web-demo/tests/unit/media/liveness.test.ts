@@ -4,12 +4,15 @@ import { Liveness, type Verdict } from '../../../src/media/core/liveness';
 
 const STEP = 250;
 
-/** Looks four times a second up to `until`; `hears` says when something comes. */
-function look(until: number, hears: (now: number) => boolean = () => false): [number, Verdict][] {
+type Heard = 'heard' | 'answered' | undefined;
+
+/** Looks four times a second up to `until`; `comes` says when something comes. */
+function look(until: number, comes: (now: number) => Heard = () => undefined): [number, Verdict][] {
   const liveness = new Liveness(0);
   const told: [number, Verdict][] = [];
   for (let now = STEP; now <= until; now += STEP) {
-    if (hears(now)) liveness.heard(now);
+    const heard = comes(now);
+    if (heard) liveness[heard](now);
     const verdict = liveness.look(now);
     if (verdict !== 'there') told.push([now, verdict]);
     if (verdict === 'gone') break;
@@ -18,7 +21,7 @@ function look(until: number, hears: (now: number) => boolean = () => false): [nu
 }
 
 test('a relay that sends is never asked', () => {
-  expect(look(60_000, (now) => now % 750 === 0)).toEqual([]);
+  expect(look(60_000, (now) => (now % 750 === 0 ? 'heard' : undefined))).toEqual([]);
 });
 
 test('a silent relay is asked once, and given up within four seconds', () => {
@@ -28,11 +31,17 @@ test('a silent relay is asked once, and given up within four seconds', () => {
   ]);
 });
 
-test('an answer is enough, and the question comes again', () => {
-  expect(look(8000, (now) => [3000, 6500].includes(now))).toEqual([
+test('an answer is enough, and the question comes again, seldom until there is media', () => {
+  const comes = new Map<number, Heard>([
+    [3000, 'answered'],
+    [7250, 'answered'],
+    [8000, 'heard'],
+  ]);
+  expect(look(60_000, (now) => comes.get(now))).toEqual([
     [1000, 'ask'],
-    [4000, 'ask'],
-    [7500, 'ask'],
+    [7000, 'ask'],
+    [9000, 'ask'],
+    [11_750, 'gone'],
   ]);
 });
 
