@@ -226,9 +226,9 @@ export class Player {
       heard,
       notes: (notes) => this.#noteAll(notes),
       note: (note) => this.#note(note),
+      wish: () => this.#wish,
       playing: (chooser) => {
         this.#chooser = chooser;
-        chooser?.choose(this.#wish, pageNow());
         this.#tell('playing', '');
       },
       renditions: (...list) => events.renditions(...list),

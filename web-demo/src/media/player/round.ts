@@ -7,8 +7,8 @@ import type { Session } from '../../moqt';
 import { CatalogFeed } from '../catalog/feed';
 import { type Catalog, type CatalogTrack, cut } from '../catalog/model';
 import { openCatalog } from '../catalog/open';
-import { configure } from './config';
-import { isOfTrack, Source, type SourceEvents, UnplayableError } from './source';
+import { type Configured, configure } from './config';
+import { isOfTrack, Source, type SourceEvents } from './source';
 import { pageNow, type Stage } from './stage';
 import type { PlayerEvents } from './status';
 import { VideoChooser } from './videos';
@@ -30,6 +30,8 @@ export interface Round {
   notes(notes: readonly string[]): void;
   /// One more.
   note(note: string): void;
+  /// The rendition that the viewer chose, undefined for the automatic choice.
+  wish(): string | undefined;
   playing(chooser: VideoChooser | undefined): void;
   renditions: PlayerEvents['renditions'];
   waiting(message: string): void;
@@ -88,51 +90,55 @@ async function startTracks(round: Round, catalog: Catalog, events: SourceEvents,
   const notes = [...notesOf(catalog)];
   const playable = await playableTracks(catalog, events, notes);
   round.notes(notes);
-  if (playable.length === 0) {
+  if (playable.size === 0) {
     round.waiting('This browser decodes none of the broadcast’s tracks.');
     return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
   }
-  const { session, namespace, stage } = round;
+  const { stage } = round;
   const running: Promise<void>[] = [];
-  const sounds = playable.filter(({ kind }) => kind === 'audio');
-  const videos = playable.filter(({ kind }) => kind === 'video');
+  const sounds = [...playable.keys()].filter(({ kind }) => kind === 'audio');
+  const videos = [...playable.keys()].filter(({ kind }) => kind === 'video');
   const start = async (track: CatalogTrack, stop: AbortSignal): Promise<void> => {
-    const source = new Source(track, events);
-    const configured = await configure(source);
-    if (configured === undefined) {
-      throw new UnplayableError(`this browser does not decode ${cut(track.codec)}`);
-    }
-    if (stop.aborted) {
-      return;
-    }
-    stage.add(source, configured);
-    stop.addEventListener('abort', () => stage.dismiss(source), { once: true });
-    try {
-      await source.run(session, namespace, stop);
-    } catch (error) {
-      if (!stop.aborted) {
-        stage.remove(source);
-      }
-      throw error;
+    const configured = playable.get(track);
+    if (configured !== undefined && !stop.aborted) {
+      await playTrack(round, new Source(track, events), configured, stop);
     }
   };
-  if (sounds.length > 0) {
-    const sound = playSound(sounds, (track) => start(track, signal), round.note);
-    // Without sound the pictures go on.
-    running.push(sound.catch((error: unknown) => (videos.length > 0 && isOfTrack(error) ? forever : throws(error))));
-  }
   const video = {
     start,
     shown: () => stage.shown?.track.name,
     renditions: round.renditions,
     note: round.note,
   };
-  const chooser = videos.length === 0 ? undefined : new VideoChooser(videos, video, signal, pageNow());
+  // Pictures first: opening the way to the loudspeakers keeps the page busy.
+  const chooser = videos.length === 0 ? undefined : new VideoChooser(videos, video, signal, pageNow(), round.wish());
   if (chooser !== undefined) {
     running.push(chooser.ended);
   }
+  if (sounds.length > 0) {
+    const sound = playSound(sounds, (track) => start(track, signal), round.note);
+    // Without sound the pictures go on.
+    running.push(sound.catch((error: unknown) => (videos.length > 0 && isOfTrack(error) ? forever : throws(error))));
+  }
   round.playing(chooser);
   await Promise.race(running);
+}
+
+/// Asks for the track, and sets up its decoder while the answer is under way.
+async function playTrack(round: Round, source: Source, configured: Configured, stop: AbortSignal): Promise<void> {
+  const { session, namespace, stage } = round;
+  const reading = source.run(session, namespace, stop);
+  try {
+    stage.add(source, configured);
+    stop.addEventListener('abort', () => stage.dismiss(source), { once: true });
+    await reading;
+  } catch (error) {
+    reading.catch(() => {});
+    if (!stop.aborted) {
+      stage.remove(source);
+    }
+    throw error;
+  }
 }
 
 const forever = new Promise<never>(() => {});
@@ -162,21 +168,33 @@ async function playSound(
   throw failure;
 }
 
-async function playableTracks(catalog: Catalog, events: SourceEvents, notes: string[]): Promise<CatalogTrack[]> {
-  const playable: CatalogTrack[] = [];
-  for (const track of catalog.tracks) {
-    let why = `this browser does not decode ${cut(track.codec)}`;
-    try {
-      if ((await configure(new Source(track, events))) !== undefined) {
-        playable.push(track);
-        continue;
-      }
-    } catch (error) {
-      why = error instanceof Error ? error.message : why;
+/// The tracks that this browser decodes, and how. It is asked for all at once, since the first picture waits for the answers.
+async function playableTracks(
+  catalog: Catalog,
+  events: SourceEvents,
+  notes: string[],
+): Promise<ReadonlyMap<CatalogTrack, Configured>> {
+  const answers = await Promise.all(catalog.tracks.map((track) => decoderOf(track, events)));
+  const playable = new Map<CatalogTrack, Configured>();
+  for (const [index, track] of catalog.tracks.entries()) {
+    const answer = answers[index];
+    if (typeof answer === 'object') {
+      playable.set(track, answer);
+    } else {
+      notes.push(`${cut(track.name)}: ${answer}`);
     }
-    notes.push(`${cut(track.name)}: ${why}`);
   }
   return playable;
+}
+
+/// How the track is decoded, or why not.
+async function decoderOf(track: CatalogTrack, events: SourceEvents): Promise<Configured | string> {
+  const why = `this browser does not decode ${cut(track.codec)}`;
+  try {
+    return (await configure(new Source(track, events))) ?? why;
+  } catch (error) {
+    return error instanceof Error ? error.message : why;
+  }
 }
 
 function notesOf(catalog: Catalog): string[] {

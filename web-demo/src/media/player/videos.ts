@@ -38,8 +38,10 @@ export class VideoChooser {
     private readonly events: VideoEvents,
     private readonly signal: AbortSignal,
     now: number,
+    wish: string | undefined,
   ) {
     this.#choice = new RenditionChoice(tracks, now);
+    this.#choice.choose(wish, now);
     let end = { resolve: () => {}, reject: (_error: unknown) => {} };
     this.ended = new Promise((resolve, reject) => {
       end = { resolve, reject };

@@ -8,7 +8,7 @@ import { MoqtError, RequestCode } from '../../../src/moqt';
 const MISSING = new MoqtError('refused', RequestCode.doesNotExist, 'there is no such track');
 
 /// A stage for the renditions ld, md and hd: what runs, what shows, what was told.
-function stage() {
+function stage(wish?: string) {
   const tracks = ['ld', 'md', 'hd'].map(
     (name, at): CatalogTrack => ({ name, kind: 'video', packaging: 'loc', codec: 'vp8', bitrate: at + 1 }),
   );
@@ -37,6 +37,7 @@ function stage() {
     },
     round.signal,
     0,
+    wish,
   );
   /// The picture of `name` shows in place of the one before.
   const show = (name: string | undefined) => {
@@ -72,6 +73,11 @@ describe('the choice of picture', () => {
     // What showed before goes on to do so until the next poorer one is there.
     expect(names()).toEqual(['hd', 'ld']);
     expect(seen).toMatchObject({ menu: ['hd', 'ld'], current: 'ld auto' });
+  });
+
+  it('begins with what was chosen before, if that is there', () => {
+    expect(stage('ld').names()).toEqual(['ld']);
+    expect(stage('none').names()).toEqual(['hd']);
   });
 
   it('goes back to what still shows without asking for it again', () => {
