@@ -14,6 +14,15 @@ export interface MeshNode {
   readonly load: number;
   readonly clients: number;
   readonly tracks: number;
+  /** From where the broadcasts come that it serves. */
+  readonly pulls: readonly Pull[];
+}
+
+export interface Pull {
+  /** Of the broadcast's namespace, 16 hex digits. */
+  readonly hash: string;
+  /** The node that it is pulled from; undefined: it is published here. */
+  readonly from: string | undefined;
 }
 
 export interface MeshLink {
@@ -40,8 +49,10 @@ export interface Mesh {
 
 const MAX_NODES = 1024;
 const MAX_LINKS_OF_A_NODE = 256;
+const MAX_PULLS_OF_A_NODE = 64;
 const MAX_LABEL = 64;
 const SHORT_ID = 8;
+const HASH = /^[0-9a-f]{16}$/;
 const HEALTHS: readonly Health[] = ['ok', 'suspect', 'down'];
 
 /** Reads an answer; undefined if it is none. */
@@ -104,7 +115,20 @@ function readNode(told: unknown): MeshNode | undefined {
     load: Math.min(1, number(told['load'])),
     clients: number(told['clients']),
     tracks: number(told['tracks']),
+    pulls: readPulls(told['pulls']),
   };
+}
+
+/** Relays of before do not tell what they pull. */
+function readPulls(told: unknown): Pull[] {
+  if (!Array.isArray(told)) return [];
+  return told.slice(0, MAX_PULLS_OF_A_NODE).flatMap((pull: unknown) => {
+    if (!isRecord(pull)) return [];
+    const hash = text(pull['hash']);
+    const from = identity(pull['from']);
+    if (!HASH.test(hash) || (from === '' && pull['from'] !== null)) return [];
+    return { hash, from: from === '' ? undefined : from };
+  });
 }
 
 function readViews(told: unknown): View[] {

@@ -1,9 +1,7 @@
 /// The front page: the broadcasts of this relay as they come and go, and a field for a name.
 
 import { element } from '../embed/dom';
-import { Endpoints, hashesOf } from '../media/core/endpoints';
-import { certificateHashes } from '../media/io/relay';
-import { connect } from '../moqt';
+import { followNamespaces } from './namespaces';
 
 /// Most broadcasts that are listed.
 const MAX_LISTED = 500;
@@ -58,28 +56,23 @@ function addressOf(namespace: readonly string[]): string {
   return `/${namespace.map(encodeURIComponent).join('/')}${location.hash}`;
 }
 
-/// Lists for as long as the page is open, through lost connections.
-async function follow(list: HTMLElement, status: HTMLElement): Promise<never> {
-  const own = { url: `${location.origin.replace(/^http:/, 'https:')}/`, hashes: hashesOf(location.hash) };
-  const endpoints = new Endpoints([own]);
-  for (;;) {
-    try {
-      const session = await connect(own.url, { certificateHashes: await certificateHashes(own) });
-      endpoints.connected();
-      const shown = new Map<string, HTMLElement>();
+/// Lists for as long as the page is open.
+function follow(list: HTMLElement, status: HTMLElement): Promise<never> {
+  const shown = new Map<string, HTMLElement>();
+  return followNamespaces({
+    begin: () => {
+      shown.clear();
       list.replaceChildren();
       say(status, shown.size);
-      for await (const { namespace, active } of session.namespaces([])) {
-        change(list, shown, namespace, active);
-        say(status, shown.size);
-      }
-      session.close();
-      status.textContent = 'The relay is gone; looking again …';
-    } catch (error) {
-      status.textContent = error instanceof Error ? error.message : 'The relay cannot be reached.';
-    }
-    await new Promise((resolve) => setTimeout(resolve, endpoints.failed()));
-  }
+    },
+    change: (namespace, active) => {
+      change(list, shown, namespace, active);
+      say(status, shown.size);
+    },
+    problem: (words) => {
+      status.textContent = words;
+    },
+  });
 }
 
 function change(
