@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
-import { scratch } from './files';
+import { atEnd, scratch } from './files';
 import { replacePages } from './pages';
 
 /** Where pictures of pages go, to be looked at. */
@@ -32,7 +32,7 @@ export function launch(): Promise<Browser> {
 export async function launchWindow(): Promise<{ readonly tabs: BrowserContext; stop(): Promise<void> }> {
   const flags = ['--headless', '--remote-debugging-port=0', `--user-data-dir=${scratch()}`, ...FLAGS];
   const child = spawn(chromiumPath(), flags, { stdio: ['ignore', 'ignore', 'pipe'] });
-  process.once('exit', () => child.kill('SIGKILL'));
+  atEnd(() => child.kill('SIGKILL'));
   const over = once(child, 'exit');
   const address = await new Promise<string>((found, failed) => {
     let said = '';

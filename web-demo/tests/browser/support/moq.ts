@@ -1,7 +1,7 @@
 /// The `moq` binary that HARNESS_MOQ names, as a process that ends with the test.
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
-import { scratch } from './files';
+import { atEnd, scratch } from './files';
 
 const SAID_MS = 60_000;
 const STOPPED_MS = 15_000;
@@ -11,11 +11,6 @@ export interface MoqOptions {
   readonly stateDir?: string;
 }
 
-const running = new Set<Moq>();
-process.once('exit', () => {
-  for (const moq of running) moq.signal('SIGKILL');
-});
-
 export class Moq {
   readonly stateDir: string;
   readonly #child: ChildProcessWithoutNullStreams;
@@ -23,6 +18,7 @@ export class Moq {
   readonly #keepsState: boolean;
   readonly #said = { stdout: '', stderr: '' };
   #waiting: (() => void)[] = [];
+  #isOver = false;
 
   /** Begins at once: `new Moq(['publish', …])`. */
   constructor(args: readonly string[], { stateDir }: MoqOptions = {}) {
@@ -38,7 +34,7 @@ export class Moq {
     }
     // What is written to one that has ended is lost, and its end is seen elsewhere.
     this.#child.stdin.on('error', () => {});
-    running.add(this);
+    atEnd(() => this.signal('SIGKILL'));
     this.#over = new Promise<void>((over) => {
       this.#child
         .once('close', () => over())
@@ -47,7 +43,7 @@ export class Moq {
           over();
         });
     }).then(() => {
-      running.delete(this);
+      this.#isOver = true;
       this.#wake();
     });
   }
@@ -64,7 +60,7 @@ export class Moq {
       const match = words.exec(this.#said.stderr) ?? words.exec(this.#said.stdout);
       if (match) return match;
       const left = until - Date.now();
-      if (!running.has(this)) throw new Error(`moq ended before it said ${words}:\n${this.said}`);
+      if (this.#isOver) throw new Error(`moq ended before it said ${words}:\n${this.said}`);
       if (left <= 0) throw new Error(`moq never said ${words}:\n${this.said}`);
       const late = setTimeout(() => this.#wake(), left);
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
