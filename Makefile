@@ -30,7 +30,7 @@ PAGES := $(WEB)/dist/headwater-watch.js
 WEB_FILES := $(wildcard $(WEB)/*.html $(WEB)/*.ts $(WEB)/*.json) $(shell find $(WEB)/src $(wildcard $(WEB)/public) -type f)
 npm = npm --prefix $(WEB) --silent
 
-.PHONY: help pages demo test check interop fuzz sim sim-quick bench bench-smoke bench-failover bench-join bench-overlay
+.PHONY: help pages demo test check interop fuzz sim sim-quick bench bench-smoke bench-failover bench-join bench-overlay bench-browser
 
 help:
 	@echo 'make demo     three relays in a mesh, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
@@ -42,6 +42,7 @@ help:
 	@echo 'make bench-failover  relays that die or leave on the path of a track, against the targets'
 	@echo 'make bench-join      nodes that join a mesh of twenty, against the targets'
 	@echo 'make bench-overlay   what an idle mesh says, how announcements spread, and rows per second'
+	@echo 'make bench-browser   how soon a page and moq subscribe join a running stream, through one relay and three'
 	@echo 'make sim      route exchange among up to 2,000 nodes against the targets, some minutes; make sim-quick for a taste'
 	@echo 'make fuzz     every fuzz target for FUZZ_SECONDS=$(FUZZ_SECONDS) seconds'
 
@@ -89,6 +90,12 @@ bench-failover bench-join bench-overlay: cc
 	cargo build --locked --release --package headwater-cli --package headwater-tests --bin moq --bin bench
 	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench $(@:bench-%=%)
 	$(if $(filter %-overlay,$@),cargo run --locked --release --package headwater-sim -- speed)
+
+# Pages in Chromium, and the dev profile as in the demo; five minutes.
+bench-browser: cc ffmpeg pages
+	@.ci/node && .ci/apt chromium=chromium
+	cargo build --locked --package headwater-cli --bin moq
+	$(npm) run bench
 
 # The first line explores all interleavings of very small networks three steps deeper than make test does: a few minutes, 5 GB.
 # The second one fails if a target is missed, so it is the last.
