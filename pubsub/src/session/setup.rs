@@ -12,6 +12,9 @@ use crate::wire::control::Setup;
 use crate::wire::control::StreamKind;
 use crate::wire::{Message, MessageReader, Properties, SessionCode, StreamCode, Version};
 
+/// What `@moq/net` of moq-dev calls itself.
+const MOQ_LITE_JS: &[u8] = b"moq-lite-js";
+
 /// Where the peer's control stream stands.
 #[derive(Debug)]
 pub(super) struct Control {
@@ -163,6 +166,12 @@ impl Session {
                 SessionCode::INVALID_AUTHORITY,
                 "AUTHORITY from a server or over WebTransport",
             ));
+        }
+        if setup.implementation.as_deref() == Some(MOQ_LITE_JS) {
+            self.config.version = Version::Draft18MoqLiteJs;
+            for request in self.requests.values_mut() {
+                request.reader.set_version(self.config.version);
+            }
         }
         let tokens = self.tokens.resolve_setup(setup.authorization_tokens)?;
         self.timers.remove(&Timer::Setup);

@@ -24,20 +24,23 @@ pub use property::Properties;
 
 /// The protocol version of a session, chosen by ALPN (raw QUIC) or by `WT-Protocol` (WebTransport).
 ///
-/// Today it has one member; drafts 19 to 22 share its framing and data plane and will join it here.
+/// Today it has one draft; drafts 19 to 22 share its framing and data plane and will join it here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Version {
     /// draft-ietf-moq-transport-18
     #[default]
     Draft18,
+    /// Draft-18 as `@moq/net` of moq-dev speaks it, which calls itself `moq-lite-js` in SETUP: its parameters have other shapes
+    /// (`control/moq_lite_js.rs`). A session changes to it when it hears that name.
+    Draft18MoqLiteJs,
 }
 
 impl Version {
     /// The identifier used as ALPN and in `WT-Available-Protocols`.
     pub const fn alpn(self) -> &'static str {
         match self {
-            Self::Draft18 => "moqt-18",
+            Self::Draft18 | Self::Draft18MoqLiteJs => "moqt-18",
         }
     }
 

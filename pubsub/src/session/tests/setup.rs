@@ -210,6 +210,38 @@ fn requests_before_setup_are_read_after_it_in_the_order_of_their_streams() {
     assert!(matches!(request, IncomingRequest::Subscribe { track: t, .. } if *t == track("live/audio")));
 }
 
+/// `@moq/net` writes a priority of 128 and more in two bytes, and no other peer may.
+#[test]
+fn what_moq_lite_js_writes_otherwise_is_read_from_it_alone_even_before_its_setup() {
+    let subscribe = |request_id: u8, track: &[u8; 5]| {
+        let name = [&[request_id, 1, 4][..], b"live", &[5], track].concat();
+        let body = [&name[..], &[1, 0x20, 0x80, 155]].concat();
+        let head = [&[0x03, 0][..], &[u8::try_from(body.len()).unwrap()]].concat();
+        Bytes::from([head, body].concat())
+    };
+    for (implementation, read) in [("moq-lite-js", true), ("other", false)] {
+        let mut session = session(Side::Server);
+        let early = session.accept();
+        session.recv(Time::ZERO, early, subscribe(0, b"video"));
+        let hello = Setup {
+            implementation: Some(implementation.into()),
+            ..setup()
+        };
+        session.recv_control(Time::ZERO, encode(&Message::Setup(hello)));
+        if read {
+            let late = session.accept();
+            session.recv(Time::ZERO, late, subscribe(2, b"audio"));
+        }
+        let asked = events(&mut session)
+            .into_iter()
+            .filter(|event| matches!(event, Event::Request { .. }))
+            .count();
+        assert_eq!(asked, if read { 2 } else { 0 }, "{implementation}");
+        let code = (!read).then_some(SessionCode::PROTOCOL_VIOLATION);
+        assert_eq!(closed(&mut session), code, "{implementation}");
+    }
+}
+
 #[test]
 fn requests_before_setup_are_bounded_in_bytes_and_number() {
     let mut config = config(Side::Server);

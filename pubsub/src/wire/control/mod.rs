@@ -5,6 +5,7 @@
 pub mod fetch;
 pub mod goaway;
 pub mod kind;
+mod moq_lite_js;
 pub mod namespace;
 pub mod publish;
 mod read;
@@ -114,20 +115,23 @@ impl Message {
     /// # Errors
     ///
     /// A field or the body longer than the draft allows, or fields that contradict each other; `buf` is then as before.
-    pub fn encode(&self, _version: Version, buf: &mut BytesMut) -> Result<(), EncodeError> {
+    pub fn encode(&self, version: Version, buf: &mut BytesMut) -> Result<(), EncodeError> {
         let start = buf.len();
-        let result = self.encode_framed(buf);
+        let result = self.encode_framed(version, buf);
         if result.is_err() {
             buf.truncate(start);
         }
         result
     }
 
-    fn encode_framed(&self, buf: &mut BytesMut) -> Result<(), EncodeError> {
+    fn encode_framed(&self, version: Version, buf: &mut BytesMut) -> Result<(), EncodeError> {
         varint::encode(self.kind(), buf);
         let length_at = buf.len();
         buf.put_u16(0);
-        self.encode_body(buf)?;
+        match version {
+            Version::Draft18 => self.encode_body(buf)?,
+            Version::Draft18MoqLiteJs => moq_lite_js::encode_body(self, buf)?,
+        }
         let len = buf.len() - length_at - 2;
         let length = u16::try_from(len).map_err(|_error| EncodeError::TooLong {
             field: "message",
@@ -170,7 +174,14 @@ impl Message {
     /// # Errors
     ///
     /// An unknown type, or a body that does not have the form of its type.
-    pub fn decode(kind: u64, body: Bytes, _version: Version) -> Result<Self, DecodeError> {
+    pub fn decode(kind: u64, body: Bytes, version: Version) -> Result<Self, DecodeError> {
+        match version {
+            Version::Draft18 => Self::decode_body(kind, body),
+            Version::Draft18MoqLiteJs => moq_lite_js::decode_body(kind, &body),
+        }
+    }
+
+    fn decode_body(kind: u64, body: Bytes) -> Result<Self, DecodeError> {
         let reader = &mut Reader::new(body);
         let message = match kind {
             kind::SETUP => Self::Setup(Body::decode(reader)?),

@@ -36,6 +36,11 @@ impl MessageReader {
         }
     }
 
+    /// Reads what comes from here on as this version.
+    pub const fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
     /// Adds bytes that follow those pushed before.
     #[expect(
         clippy::needless_pass_by_value,
