@@ -347,9 +347,10 @@ async fn find_catalog(reading: &Reading) -> Result<(Catalogs, Described), Stop> 
                     Ok(catalog) if index == MSF => {
                         return Ok((Catalogs::new(feeds, MSF), Described { catalog, group }));
                     }
+                    // A publisher that adds its tracks one by one tells of all of them in the newest.
                     Ok(catalog) => {
-                        let described = Described { catalog, group };
-                        hang.get_or_insert_with(|| (described, Instant::now() + CATALOG_GRACE));
+                        let until = hang.map_or_else(|| Instant::now() + CATALOG_GRACE, |(_, until)| until);
+                        hang = Some((Described { catalog, group }, until));
                     }
                     // Another one follows when the broadcast changes.
                     Err(error) => {
