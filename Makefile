@@ -30,7 +30,7 @@ PAGES := $(WEB)/dist/headwater-watch.js
 WEB_FILES := $(wildcard $(WEB)/*.html $(WEB)/*.ts $(WEB)/*.json) $(shell find $(WEB)/src $(wildcard $(WEB)/public) -type f)
 npm = npm --prefix $(WEB) --silent
 
-.PHONY: help pages demo test check interop fuzz sim sim-quick bench bench-smoke bench-failover bench-join bench-overlay bench-browser
+.PHONY: help pages demo test check interop interop-web fuzz sim sim-quick bench bench-smoke bench-failover bench-join bench-overlay bench-browser
 
 help:
 	@echo 'make demo     three relays in a mesh, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
@@ -72,7 +72,7 @@ check: cc pages $(DENY)
 	@if $(DENY) --locked fetch db >$(TARGET)/advisories.log 2>&1; then $(DENY) --locked check advisories; \
 	else echo 'advisories: not checked, their database cannot be reached'; fi
 
-interop: cc ffmpeg pages $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub $(PEERS)/bin/moq
+interop: cc ffmpeg pages interop-web $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS)/bin/moq-sub $(PEERS)/bin/moq
 	cargo build --locked --workspace --bins
 	tests/interop/run
 
@@ -120,6 +120,16 @@ fuzz: cc $(FUZZ)
 $(WEB_TOOLS): $(WEB)/package.json $(WEB)/package-lock.json
 	$(npm) install --no-save --no-audit --no-fund
 	@touch $@
+
+# moq-dev's browser packages and what runs them; without Node or Chromium their rows are left out.
+INTEROP_WEB := tests/interop/web
+INTEROP_WEB_TOOLS := $(INTEROP_WEB)/node_modules/.package-lock.json
+$(INTEROP_WEB_TOOLS): $(INTEROP_WEB)/package.json $(INTEROP_WEB)/package-lock.json
+	npm --prefix $(INTEROP_WEB) --silent install --no-save --no-audit --no-fund
+	@touch $@
+
+interop-web:
+	@if .ci/node 2>/dev/null; then .ci/apt chromium=chromium && $(MAKE) --no-print-directory $(INTEROP_WEB_TOOLS); fi
 
 $(PAGES): $(WEB_TOOLS) $(WEB_FILES)
 	$(npm) run build
