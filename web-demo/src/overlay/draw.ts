@@ -37,16 +37,17 @@ export function draw(svg: SVGSVGElement, mesh: Mesh, view: View, choose: (id: st
     'aria-label',
     `${mesh.nodes.length} nodes and ${mesh.links.length} links; the tables below say the same`,
   );
-  const links = group(mesh.links.map((link) => drawLink(mesh, link, view)));
+  const name = labels(mesh);
+  const links = group(mesh.links.map((link) => drawLink(link, view, name)));
   const nodes = group(mesh.nodes.map((node) => drawNode(mesh, node, view, choose)));
   const crowd = mesh.nodes.length > ROOM_FOR_LABELS;
   svg.classList.toggle('crowd', crowd);
   // Words last: in a crowd they would be under discs.
   const words = group([...numbers(mesh, view), ...mesh.nodes.flatMap((node) => captions(mesh, node, view))]);
-  svg.replaceChildren(arrowhead(crowd), links, group(arrows(mesh, view)), nodes, words);
+  svg.replaceChildren(arrowhead(crowd), links, group(arrows(mesh, view, name)), nodes, words);
 }
 
-function drawLink(mesh: Mesh, link: MeshLink, view: View): SVGElement {
+function drawLink(link: MeshLink, view: View, name: (id: string) => string): SVGElement {
   const [a, b] = link.ends;
   const [from, to] = [at(view.layout, a), at(view.layout, b)];
   const { flow } = view;
@@ -54,7 +55,6 @@ function drawLink(mesh: Mesh, link: MeshLink, view: View): SVGElement {
   const near = view.chosen === a || view.chosen === b;
   const classes = ['link', ...ill(link), ...(onWay ? ['way'] : []), ...(near ? ['near'] : [])];
   const line = element('line', { x1: from.x, y1: from.y, x2: to.x, y2: to.y, class: classes.join(' ') });
-  const name = labels(mesh);
   line.append(title(`${name(a)} – ${name(b)}: ${say(link)}`));
   return line;
 }
@@ -81,11 +81,10 @@ function numbers(mesh: Mesh, view: View): SVGElement[] {
 }
 
 /** An arrow from each upstream to the node that pulls from it. */
-function arrows(mesh: Mesh, view: View): SVGElement[] {
+function arrows(mesh: Mesh, view: View, name: (id: string) => string): SVGElement[] {
   if (view.flow.kind !== 'tree') return [];
   const nodes = new Map(mesh.nodes.map((node) => [node.id, node]));
   const links = new Map(mesh.links.map((link) => [link.key, link]));
-  const name = labels(mesh);
   return [...view.flow.tree].flatMap(([id, branch]) =>
     branch.from.flatMap((upstream) => {
       const [from, to] = [nodes.get(upstream), nodes.get(id)];

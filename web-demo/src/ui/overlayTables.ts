@@ -69,11 +69,17 @@ function linkRow(link: MeshLink, name: (id: string) => string): HTMLTableRowElem
   return element('tr', { 'data-key': link.key }, ...[name(a), name(b), ...numbers, link.health].map(cell));
 }
 
-/** Puts rows in place without taking the focus away from the button that has it. */
+/** Puts rows in place, those that are new or say something else, without taking the focus away from the button that has it. */
 function rows(body: HTMLTableSectionElement, made: readonly HTMLTableRowElement[]): void {
   const focused = document.activeElement?.closest('tr')?.dataset['key'];
   const inside = body.contains(document.activeElement);
-  body.replaceChildren(...made);
+  const old = [...body.rows];
+  const same = old.length === made.length && old.every((row, at) => row.dataset['key'] === made[at]?.dataset['key']);
+  if (!same) body.replaceChildren(...made);
+  else
+    made.forEach((row, at) => {
+      if (old[at]?.isEqualNode(row) === false) old[at]?.replaceWith(row);
+    });
   if (inside)
     made
       .find((row) => row.dataset['key'] === focused)

@@ -9,6 +9,8 @@ import { replacePages } from './pages';
 /** Where pictures of pages go, to be looked at. */
 const PICTURES = new URL('../../../dist-tests/', import.meta.url).pathname;
 
+const PAINTED_MS = 90_000;
+
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -91,5 +93,6 @@ export function exceptions(complaints: readonly string[]): string[] {
 /** Keeps a picture of the page as it is. */
 export async function picture(page: Page, name: string): Promise<void> {
   await mkdir(PICTURES, { recursive: true });
-  await page.screenshot({ path: `${PICTURES}${name}.png` });
+  // A machine that is busy with other tests may take its time to paint.
+  await page.screenshot({ path: `${PICTURES}${name}.png`, timeout: PAINTED_MS });
 }
