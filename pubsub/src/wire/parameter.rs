@@ -67,15 +67,6 @@ pub struct Parameters {
     pub extensions: ExtensionParameters,
 }
 
-/// The shape of a location.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Locations {
-    /// Two integers, as the draft says.
-    Bare,
-    /// With their length in bytes before them.
-    Counted,
-}
-
 impl Parameters {
     /// Appends count and parameters in ascending order.
     ///
@@ -83,11 +74,6 @@ impl Parameters {
     ///
     /// [`EncodeError::Inconsistent`] if a filter ends before it starts.
     pub fn encode(&self, buf: &mut impl BufMut) -> Result<(), EncodeError> {
-        self.encode_with(Locations::Bare, buf)
-    }
-
-    /// [`Self::encode`], with locations in this shape.
-    pub(super) fn encode_with(&self, locations: Locations, buf: &mut impl BufMut) -> Result<(), EncodeError> {
         varint::encode(self.kinds().count() as u64, buf);
         let mut last = 0;
         let mut tokens = self.authorization_tokens.iter();
@@ -100,10 +86,6 @@ impl Parameters {
                 })?,
                 kind::SUBSCRIPTION_FILTER => put_prefixed(buf, |value| {
                     self.filter.map_or(Ok(()), |filter| filter.encode(value))
-                })?,
-                kind::LARGEST_OBJECT if locations == Locations::Counted => put_prefixed(buf, |value| {
-                    self.encode_plain(kind, value);
-                    Ok(())
                 })?,
                 _ => match self.extensions.get(kind) {
                     Some(value) => put_bytes(buf, value),

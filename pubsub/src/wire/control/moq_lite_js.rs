@@ -1,44 +1,47 @@
 //! Draft-18 as `@moq/net` of moq-dev speaks it in browsers (seen: 0.1.9, 0.2.8 and 0.3.4).
 //!
-//! All of them read and write message parameters in other shapes than the draft's section "Message Parameters":
+//! They read and write message parameters in other shapes than the draft's section "Message Parameters":
 //!
 //! - up to 0.2.8 every parameter is a key-value pair: an even type has an integer, an odd one a length and bytes. So a
 //!   SUBSCRIBER_PRIORITY of 128 and more takes two bytes. 0.3.4 writes the draft's single byte.
-//! - LARGEST_OBJECT has a length before its two integers, in all of them.
-//! - SUBSCRIBE_OK carries GROUP_ORDER, which may not be there.
+//! - they read LARGEST_OBJECT with a length before its two integers, and newer ones without. None needs it.
+//! - 0.3.4 gives up at NEW_GROUP_REQUEST, which it does not know.
+//! - SUBSCRIBE_OK of 0.1.9 carries GROUP_ORDER, which may not be there.
 //!
-//! What is read is brought into the draft's form and then read as anybody's; what is written differs in the second point alone.
-//! SUBSCRIBE and its update are first read as they are, for a newer package may have written them.
+//! The name that they give has no version, so nothing here may keep a package from working that follows the draft: a message is
+//! first read as the draft has it, and only one that is none is brought into that form. What some of them cannot read is left out.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::{Message, kind};
 use crate::wire::error::{DecodeError, EncodeError};
-use crate::wire::parameter::Locations;
 use crate::wire::reader::Reader;
 use crate::wire::{FullTrackName, varint};
 
-const LARGEST_OBJECT: u64 = 0x09;
 const FORWARD: u64 = 0x10;
 const SUBSCRIBER_PRIORITY: u64 = 0x20;
 const GROUP_ORDER: u64 = 0x22;
 
 pub(super) fn encode_body(message: &Message, buf: &mut BytesMut) -> Result<(), EncodeError> {
-    match message {
-        Message::SubscribeOk(body) => body.encode_with(Locations::Counted, buf),
-        Message::RequestOk(body) => body.encode_with(Locations::Counted, buf),
-        other => other.encode_body(buf),
+    let mut message = message.clone();
+    let parameters = match &mut message {
+        Message::Subscribe(body) => Some(&mut body.parameters),
+        Message::RequestUpdate(body) => Some(&mut body.parameters),
+        Message::SubscribeOk(body) => Some(&mut body.parameters),
+        Message::RequestOk(body) => Some(&mut body.parameters),
+        _ => None,
+    };
+    if let Some(parameters) = parameters {
+        parameters.largest_object = None;
+        parameters.new_group_request = None;
     }
+    message.encode_body(buf)
 }
 
 pub(super) fn decode_body(kind: u64, body: &Bytes) -> Result<Message, DecodeError> {
-    if kind == kind::SUBSCRIBE_OK {
-        return Message::decode_body(kind, redrafted(kind, body)?);
-    }
+    let written_otherwise = matches!(kind, kind::SUBSCRIBE | kind::REQUEST_UPDATE | kind::SUBSCRIBE_OK);
     match Message::decode_body(kind, body.clone()) {
-        Err(_) if matches!(kind, kind::SUBSCRIBE | kind::REQUEST_UPDATE) => {
-            Message::decode_body(kind, redrafted(kind, body)?)
-        }
+        Err(_) if written_otherwise => Message::decode_body(kind, redrafted(kind, body)?),
         decoded => decoded,
     }
 }
@@ -67,7 +70,6 @@ fn redrafted(kind: u64, body: &Bytes) -> Result<Bytes, DecodeError> {
                 })?;
                 value.put_u8(byte);
             }
-            LARGEST_OBJECT => value.put(reader.prefixed("LARGEST_OBJECT", 16)?),
             even if even % 2 == 0 => varint::encode(reader.varint()?, &mut value),
             _ => {
                 let bytes = reader.prefixed("parameter", u64::from(u16::MAX))?;
@@ -139,28 +141,41 @@ mod tests {
         assert!(Message::decode(kind::SUBSCRIBE, written(&[0x81, 0]), VERSION).is_err());
     }
 
+    fn ok(largest: Option<Location>) -> Message {
+        Message::SubscribeOk(SubscribeOk {
+            track_alias: 7,
+            parameters: Parameters {
+                largest_object: largest,
+                ..Parameters::default()
+            },
+            properties: Properties::default(),
+        })
+    }
+
     #[test]
-    fn subscribe_ok_is_read_with_a_length_before_its_location_and_without_its_group_order() {
-        let ok = |largest| {
-            Message::SubscribeOk(SubscribeOk {
-                track_alias: 7,
-                parameters: Parameters {
-                    largest_object: largest,
-                    ..Parameters::default()
-                },
-                properties: Properties::default(),
-            })
-        };
+    fn subscribe_ok_is_read_as_the_draft_has_it_and_else_without_its_group_order() {
         let read =
             |bytes: &'static [u8]| Message::decode(kind::SUBSCRIBE_OK, Bytes::from_static(bytes), VERSION);
         assert_eq!(read(&[7, 1, 0x22, 2]).unwrap(), ok(None));
-        let largest = ok(Some(Location::new(5, 3)));
-        assert_eq!(read(&[7, 2, 0x09, 2, 5, 3, 0x19, 2]).unwrap(), largest);
-        assert!(read(&[7, 1, 0x09, 1, 5]).is_err());
+        assert_eq!(read(&[7, 1, 0x09, 5, 3]).unwrap(), ok(Some(Location::new(5, 3))));
+        assert!(read(&[7, 1, 0x09, 5]).is_err());
         assert!(read(&[7, 9, 0x22]).is_err());
+    }
 
+    #[test]
+    fn what_some_of_them_cannot_read_is_left_out() {
         let mut bytes = BytesMut::new();
-        largest.encode(VERSION, &mut bytes).unwrap();
-        assert_eq!(bytes.as_ref(), [4, 0, 6, 7, 1, 0x09, 2, 5, 3]);
+        ok(Some(Location::new(5, 3))).encode(VERSION, &mut bytes).unwrap();
+        assert_eq!(bytes.as_ref(), [4, 0, 2, 7, 0]);
+
+        let Message::Subscribe(mut asks) = subscribe(60) else {
+            panic!("a SUBSCRIBE")
+        };
+        asks.parameters.new_group_request = Some(0);
+        let mut bytes = BytesMut::new();
+        Message::Subscribe(asks).encode(VERSION, &mut bytes).unwrap();
+        let mut plain = BytesMut::new();
+        subscribe(60).encode(Version::Draft18, &mut plain).unwrap();
+        assert_eq!(bytes, plain);
     }
 }

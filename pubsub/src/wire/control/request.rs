@@ -6,7 +6,7 @@ use super::{Body, decode_reason, encode_prefixed, encode_reason};
 use crate::wire::code::RequestErrorCode;
 use crate::wire::error::{DecodeError, EncodeError};
 use crate::wire::name::{TrackName, TrackNamespace, check_length};
-use crate::wire::parameter::{Locations, Parameters};
+use crate::wire::parameter::Parameters;
 use crate::wire::property::Properties;
 use crate::wire::reader::Reader;
 use crate::wire::varint;
@@ -53,17 +53,11 @@ pub struct RequestUpdate {
     pub parameters: Parameters,
 }
 
-impl RequestOk {
-    pub(super) fn encode_with(&self, locations: Locations, buf: &mut BytesMut) -> Result<(), EncodeError> {
-        self.parameters.encode_with(locations, buf)?;
-        buf.extend_from_slice(self.properties.as_bytes());
-        Ok(())
-    }
-}
-
 impl Body for RequestOk {
     fn encode(&self, buf: &mut BytesMut) -> Result<(), EncodeError> {
-        self.encode_with(Locations::Bare, buf)
+        self.parameters.encode(buf)?;
+        buf.extend_from_slice(self.properties.as_bytes());
+        Ok(())
     }
 
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::Body;
 use crate::wire::error::{DecodeError, EncodeError};
 use crate::wire::name::FullTrackName;
-use crate::wire::parameter::{Locations, Parameters, Scope};
+use crate::wire::parameter::{Parameters, Scope};
 use crate::wire::property::Properties;
 use crate::wire::reader::Reader;
 use crate::wire::varint;
@@ -95,18 +95,12 @@ fn decode_request(
     ))
 }
 
-impl SubscribeOk {
-    pub(super) fn encode_with(&self, locations: Locations, buf: &mut BytesMut) -> Result<(), EncodeError> {
-        varint::encode(self.track_alias, buf);
-        self.parameters.encode_with(locations, buf)?;
-        buf.extend_from_slice(self.properties.as_bytes());
-        Ok(())
-    }
-}
-
 impl Body for SubscribeOk {
     fn encode(&self, buf: &mut BytesMut) -> Result<(), EncodeError> {
-        self.encode_with(Locations::Bare, buf)
+        varint::encode(self.track_alias, buf);
+        self.parameters.encode(buf)?;
+        buf.extend_from_slice(self.properties.as_bytes());
+        Ok(())
     }
 
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
