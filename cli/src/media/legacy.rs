@@ -1,7 +1,7 @@
 //! The framing that hang calls legacy, made into CMAF: each object is a time and one coded frame.
 //!
 //! An object begins with microseconds as a QUIC variable-length integer (RFC 9000 §16); the rest is the frame as WebCodecs gives it. The
-//! first object of a video group is a keyframe. [`header`] makes up the CMAF header from the catalog's words, and a
+//! first object of a video group is a keyframe. `header` makes up the CMAF header from the catalog's words, and a
 //! [`Repackager`] the fragments, so that everything behind them knows one packaging only.
 //!
 //! A frame says when it is shown, not how long nor when it is decoded. Its duration is the way to the next one, so one frame is
