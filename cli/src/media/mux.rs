@@ -1,4 +1,4 @@
-//! Objects of several tracks in, CMAF or what hang calls legacy, one fragmented MP4 out.
+//! Objects of several tracks in, CMAF or bare frames (LOC, what hang calls legacy), one fragmented MP4 out.
 //!
 //! Objects of a track come in their order; tracks may run apart. Fragments leave in order of decode time, and times are
 //! moved so that the file begins near zero with the tracks in step as they were. Sample bytes are not changed. A
@@ -15,9 +15,10 @@ use bytes::Bytes;
 use mp4_atom::{Atom, Moov};
 
 use self::lane::{Lane, NANOS, Piece};
+use super::bare::{FrameError, Framing, Object, Repackager};
 use super::boxes::Children;
 use super::demux::{self, DemuxError, Movie, Timeline};
-use super::legacy::{Framing, LegacyError, Repackager};
+
 use super::{EncodeError, MediaKind, Sample, TrackInfo, cmaf};
 
 /// How far one track may run ahead of another, in media time, before it is written without it.
@@ -62,7 +63,7 @@ pub enum MuxError {
         track: usize,
         /// Why.
         #[source]
-        source: LegacyError,
+        source: FrameError,
     },
     /// A fragment does not fit the format.
     #[error(transparent)]
@@ -161,18 +162,18 @@ impl Muxer {
         Ok(cmaf::header((1..).zip(&self.infos))?)
     }
 
-    /// Takes the next object of `track`, of which `first` says that it begins a group; returns the fragments that may now be
-    /// written, in order.
+    /// Takes the next object of `track`; returns the fragments that may now be written, in order.
     ///
     /// # Errors
-    /// The object is no CMAF chunk, or not framed as was said, or its track is not known; it is dropped.
-    pub fn take(&mut self, track: usize, first: bool, object: &Bytes) -> Result<Vec<Bytes>, MuxError> {
+    /// The object is no CMAF chunk, or not framed as was said, or its track is not known; it is dropped, or for a frame that had to
+    /// wait for its duration, that one.
+    pub fn take(&mut self, track: usize, object: Object<'_>) -> Result<Vec<Bytes>, MuxError> {
         let lane = self.lanes.get_mut(track).ok_or(MuxError::UnknownTrack(track))?;
         let Some(repackager) = &mut lane.repackager else {
-            return self.push(track, object);
+            return self.push(track, object.payload);
         };
         match repackager
-            .push(first, object)
+            .push(object)
             .map_err(|source| MuxError::Frame { track, source })?
         {
             Some(chunk) => self.push(track, &chunk),

@@ -79,16 +79,17 @@ async function share(page: Page, wanted: (percent: number) => boolean): Promise<
   }
 }
 
+const CODECS = ['h264', 'vp8', 'vp9', 'av1'] as const;
+const PACKAGINGS = ['cmaf', 'loc'] as const;
+
 describe('the publish page', () => {
-  test.each(['h264', 'vp8', 'vp9', 'av1'])(
-    'sends the test pattern in %s, and moq subscribe writes all of it',
-    async (codec) => {
-      const { page, complaints } = await goLive(
-        browser,
-        relay,
-        `source=pattern&height=360&codec=${codec}&name=live/pattern-${codec}`,
-      );
-      const recording = record(`live/pattern-${codec}`);
+  test.each(PACKAGINGS.flatMap((packaging) => CODECS.map((codec) => [codec, packaging] as const)))(
+    'sends the test pattern in %s as %s, and moq subscribe writes all of it',
+    async (codec, packaging) => {
+      const name = `live/pattern-${codec}-${packaging}`;
+      const query = `source=pattern&height=360&codec=${codec}&packaging=${packaging}&name=${name}`;
+      const { page, complaints } = await goLive(browser, relay, query);
+      const recording = record(name);
       await recording.process.says(/audio audio0/);
       await framesMore(page, 90);
       await page.getByRole('button', { name: 'Stop' }).click();

@@ -13,6 +13,7 @@ use crate::args::SubscribeArgs;
 use crate::exit::{Exit, Failure};
 use crate::feed::Event;
 use crate::media::MediaKind;
+use crate::media::bare;
 use crate::media::catalog::{Catalog, CatalogTrack, HANG_TRACK, MSF_TRACK};
 use crate::media::mux::{MuxError, Muxer};
 use crate::output::Data;
@@ -75,7 +76,7 @@ pub(super) async fn run(reading: &Reading, args: &SubscribeArgs, data: &mut Data
             follow: Follow::new(tracks.len(), now.group),
             muxer: Muxer::new(&inits)
                 .map_err(input)?
-                .framed(tracks.iter().map(|track| track.framing)),
+                .framed(tracks.iter().map(|track| track.framing.clone())),
             live: tracks.len(),
             data,
         };
@@ -217,7 +218,7 @@ impl Writing<'_> {
     fn is_same(&self, described: &Described) -> bool {
         // What cannot be chosen any more ends the next round with the reason.
         choose(&described.catalog, self.args).is_ok_and(|tracks| {
-            let of = |track: &CatalogTrack| (track.name.clone(), track.init.clone());
+            let of = |track: &CatalogTrack| (track.name.clone(), track.init.clone(), track.framing.clone());
             tracks
                 .iter()
                 .map(|track| of(track))
@@ -255,13 +256,17 @@ impl Writing<'_> {
         for (track, item) in ready {
             let fragments = match item {
                 Item::Object { object, .. } => {
-                    match self
-                        .muxer
-                        .take(track, object.location.object == 0, &object.payload)
-                    {
+                    let taken = bare::Object {
+                        first: object.location.object == 0,
+                        properties: &object.properties,
+                        payload: &object.payload,
+                    };
+                    match self.muxer.take(track, taken) {
                         Err(error @ (MuxError::Object { .. } | MuxError::Frame { .. })) => {
                             let name = self.name(track);
-                            tracing::warn!(track = name, at = ?object.location, %error, "object passed over");
+                            // As an error, which tells its cause as well.
+                            let error: &(dyn std::error::Error + 'static) = &error;
+                            tracing::warn!(track = name, at = ?object.location, error, "object passed over");
                             continue;
                         }
                         fragments => fragments,

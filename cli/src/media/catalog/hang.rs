@@ -12,14 +12,12 @@ use serde_json::Value;
 
 use super::{Catalog, CatalogError, CatalogTrack, check_count, decode_base64, encode_base64};
 use crate::media::MediaKind;
+use crate::media::bare::{self, Described, Framing, MAX_DESCRIPTION, Time};
 use crate::media::boxes::Children;
-use crate::media::legacy::{self, Described, Framing};
 
 const CMAF: &str = "cmaf";
 /// Each object a time and a frame; also what is meant where no container is named.
 const LEGACY: &str = "legacy";
-/// Largest decoder configuration that is read, in bytes.
-const MAX_DESCRIPTION: usize = 16 << 10;
 /// Bytes of a video sample entry before its boxes (ISO/IEC 14496-12, "Visual sample entry").
 const VISUAL_FIELDS: usize = 78;
 
@@ -208,7 +206,7 @@ pub(super) fn read(json: &[u8]) -> Result<Catalog, CatalogError> {
 
 fn add(catalog: &mut Catalog, kind: MediaKind, name: String, rendition: AnyRendition) {
     let made = if rendition.broadcast.is_some() {
-        Err("in another broadcast")
+        Err("in another broadcast".to_owned())
     } else {
         header(kind, &rendition)
     };
@@ -236,7 +234,7 @@ fn add(catalog: &mut Catalog, kind: MediaKind, name: String, rendition: AnyRendi
 }
 
 /// The CMAF header: the one in the catalog, or one made up for bare frames.
-fn header(kind: MediaKind, rendition: &AnyRendition) -> Result<(Bytes, Option<Framing>), &str> {
+fn header(kind: MediaKind, rendition: &AnyRendition) -> Result<(Bytes, Option<Framing>), String> {
     let container = rendition.container.as_ref();
     let packaging = container.and_then(|container| container.kind.as_deref());
     match packaging.unwrap_or(LEGACY) {
@@ -247,11 +245,13 @@ fn header(kind: MediaKind, rendition: &AnyRendition) -> Result<(Bytes, Option<Fr
         }
         LEGACY => {
             let description = match rendition.description.as_deref() {
-                Some(digits) if digits.len() > 2 * MAX_DESCRIPTION => return Err("description too long"),
+                Some(digits) if digits.len() > 2 * MAX_DESCRIPTION => {
+                    return Err("description too long".to_owned());
+                }
                 Some(digits) => Some(hex(digits).ok_or("description in no hexadecimal digits")?),
                 None => None,
             };
-            let (init, framing) = legacy::header(&Described {
+            let described = Described {
                 kind,
                 codec: &rendition.codec,
                 description: description.as_deref(),
@@ -259,10 +259,12 @@ fn header(kind: MediaKind, rendition: &AnyRendition) -> Result<(Bytes, Option<Fr
                 height: rendition.coded_height,
                 sample_rate: rendition.sample_rate,
                 channels: rendition.number_of_channels,
-            })?;
+            };
+            let made = bare::header(&described, Time::Front);
+            let (init, framing) = made.map_err(|why| format!("legacy, {why}"))?;
             Ok((init, Some(framing)))
         }
-        other => Err(other),
+        other => Err(other.to_owned()),
     }
 }
 

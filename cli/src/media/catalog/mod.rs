@@ -5,7 +5,8 @@
 //! is published once and described twice.
 //!
 //! Reading is tolerant: unknown fields are passed over, tracks in a packaging we cannot write into an MP4 are left out
-//! and named. What hang calls legacy can be written ([`Framing`]); it is never published. Not read: delta updates, the compressed hang catalog, captions.
+//! and named. LOC and what hang calls legacy can be written ([`Framing`]); they are never published. Not read: delta updates, the
+//! compressed hang catalog, LOC in hang catalogs (moq-dev has its properties in the payload), captions.
 
 mod hang;
 mod msf;
@@ -15,7 +16,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use bytes::Bytes;
 
-use super::legacy::Framing;
+use super::bare::Framing;
 use super::{EncodeError, MediaKind, TrackInfo, init_segment};
 
 /// Name of the track that carries the MSF catalog.
@@ -91,7 +92,7 @@ pub enum CatalogError {
     #[error("the catalog has version {0}, which is not known here (known: draft-00, draft-01)")]
     Version(String),
     /// Tracks are listed, none of them usable.
-    #[error("no track of the catalog is in a packaging that is understood here (cmaf, or legacy of hang): {}", .0.join(", "))]
+    #[error("no track of the catalog is in a packaging that is understood here (cmaf, loc, or legacy of hang): {}", .0.join(", "))]
     NothingUsable(Vec<String>),
     /// No track is listed.
     #[error("the catalog lists no video and no audio track (yet)")]

@@ -1,7 +1,8 @@
 //! The MSF catalog (draft-ietf-moq-msf-01, "Catalog"; CMAF packaging: draft-ietf-moq-cmsf).
 //!
 //! Written as draft-01: a version string, headers in `initDataList`, tracks point to them by `initRef`. Read as
-//! draft-00 too: version 1, header in the track's `initData`.
+//! draft-00 too: version 1, header in the track's `initData`. Tracks in LOC (draft-ietf-moq-loc-04) are read; what is the header
+//! with CMAF is the decoder's configuration record with them, and may be missing.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -9,9 +10,13 @@ use serde_json::Value;
 
 use super::{Catalog, CatalogError, CatalogTrack, check_count, decode_base64, encode_base64, is_audio};
 use crate::media::MediaKind;
+use crate::media::bare::{self, Described, Framing, MAX_DESCRIPTION, Time};
 
 const VERSION: &str = "draft-01";
 const CMAF: &str = "cmaf";
+const LOC: &str = "loc";
+/// Units per second of times in LOC, where nothing tells.
+const LOC_TIMESCALE: u64 = 1_000_000;
 const INLINE: &str = "inline";
 
 #[derive(Debug, Serialize)]
@@ -128,6 +133,17 @@ struct AnyTrack {
     lang: Option<String>,
     init_ref: Option<String>,
     init_data: Option<String>,
+    timescale: Option<u64>,
+}
+
+impl AnyTrack {
+    fn channels(&self) -> Option<u32> {
+        match &self.channel_config {
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(Value::Number(number)) => number.as_u64().and_then(|number| number.try_into().ok()),
+            _ => None,
+        }
+    }
 }
 
 pub(super) fn read(json: &[u8]) -> Result<Catalog, CatalogError> {
@@ -173,17 +189,17 @@ pub(super) fn read(json: &[u8]) -> Result<Catalog, CatalogError> {
 fn add(catalog: &mut Catalog, track: AnyTrack, inits: &[InitData]) {
     let mut skip = |name: &str, why: &str| catalog.skipped.push(format!("{name} ({why})"));
     let packaging = track.packaging.as_deref().unwrap_or("no packaging");
-    if packaging != CMAF {
+    if ![CMAF, LOC].contains(&packaging) {
         return skip(&track.name, packaging);
     }
-    let Some(codec) = track.codec else {
+    let Some(codec) = &track.codec else {
         return skip(&track.name, "no codec");
     };
     let kind = match track.role.as_deref() {
         Some("video") => MediaKind::Video,
         Some("audio" | "audiodescription") => MediaKind::Audio,
         Some(other) => return skip(&track.name, other),
-        None if is_audio(&codec) => MediaKind::Audio,
+        None if is_audio(codec) => MediaKind::Audio,
         None => MediaKind::Video,
     };
     let by_ref = || {
@@ -193,25 +209,54 @@ fn add(catalog: &mut Catalog, track: AnyTrack, inits: &[InitData]) {
             .find(|init| init.id == *id && init.kind == INLINE)
             .map(|init| init.data.as_str())
     };
-    let Some(init) = track.init_data.as_deref().or_else(by_ref).and_then(decode_base64) else {
-        return skip(&track.name, "no init data");
+    let init = track.init_data.as_deref().or_else(by_ref).and_then(decode_base64);
+    let made = if packaging == CMAF {
+        init.map(|init| (init, None))
+            .ok_or_else(|| "no init data".to_owned())
+    } else {
+        of_loc(&track, kind, codec, init.as_deref()).map_err(|why| format!("loc, {why}"))
+    };
+    let (init, framing) = match made {
+        Ok(made) => made,
+        Err(why) => return skip(&track.name, &why),
     };
     catalog.tracks.push(CatalogTrack {
-        name: track.name,
         kind,
-        codec,
+        codec: codec.clone(),
         init,
-        framing: None,
+        framing,
         width: track.width,
         height: track.height,
         framerate: track.framerate,
         sample_rate: track.samplerate,
-        channels: match track.channel_config {
-            Some(Value::String(text)) => text.parse().ok(),
-            Some(Value::Number(number)) => number.as_u64().and_then(|number| number.try_into().ok()),
-            _ => None,
-        },
+        channels: track.channels(),
         bitrate: track.bitrate,
         language: track.lang,
+        name: track.name,
     });
+}
+
+/// The header that is made up for a track in LOC, and its framing.
+fn of_loc(
+    track: &AnyTrack,
+    kind: MediaKind,
+    codec: &str,
+    record: Option<&[u8]>,
+) -> Result<(Bytes, Option<Framing>), &'static str> {
+    if record.is_some_and(|record| record.len() > MAX_DESCRIPTION) {
+        return Err("with a description too large");
+    }
+    let described = Described {
+        kind,
+        codec,
+        description: record,
+        width: track.width,
+        height: track.height,
+        sample_rate: track.samplerate,
+        channels: track.channels(),
+    };
+    let per_second = track.timescale.filter(|timescale| *timescale > 0);
+    let per_second = per_second.unwrap_or(LOC_TIMESCALE);
+    let (init, framing) = bare::header(&described, Time::Property { per_second })?;
+    Ok((init, Some(framing)))
 }

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use mp4_atom::{Atom as _, Moof};
 
 use super::MAX_OBJECT_SAMPLES;
+use crate::media::bare::Repackager;
 use crate::media::boxes::Children;
 use crate::media::demux::{self, DemuxError, Match, Planned, Timeline};
-use crate::media::legacy::Repackager;
 use crate::media::{MediaKind, Sample};
 
 pub(super) const NANOS: i128 = 1_000_000_000;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::media::bare::Time;
 use crate::media::catalog::{CatalogError, CatalogTrack, MAX_CATALOG, MAX_CATALOG_TRACKS};
 
 fn catalog() -> Catalog {
@@ -75,7 +76,7 @@ fn an_older_msf_catalog_with_strange_fields_is_read() {
         "tracks": [
             { "name": "v", "packaging": "cmaf", "codec": "avc1.64001f", "initData": "AAEC", "colour": [1] },
             { "name": "a", "packaging": "cmaf", "codec": "opus", "initData": "AAE", "channelConfig": 2 },
-            { "name": "low", "packaging": "loc", "codec": "opus" },
+            { "name": "low", "packaging": "mediatimeline", "codec": "opus" },
             { "name": 7 },
         ],
     });
@@ -91,7 +92,44 @@ fn an_older_msf_catalog_with_strange_fields_is_read() {
     );
     assert_eq!(catalog.tracks[0].init, Bytes::from_static(&[0, 1, 2]));
     assert_eq!(catalog.skipped.len(), 2);
-    assert_eq!(catalog.skipped[0], "low (loc)");
+    assert_eq!(catalog.skipped[0], "low (mediatimeline)");
+}
+
+#[test]
+fn tracks_in_loc_get_a_header_made_up_for_them() {
+    let json = json!({
+        "version": "draft-01",
+        "tracks": [
+            { "name": "v", "packaging": "loc", "role": "video", "codec": "avc1.42e01e", "width": 640, "height": 360 },
+            { "name": "r", "packaging": "loc", "codec": "avc1.42e01e", "width": 640, "height": 360, "initRef": "i" },
+            { "name": "a", "packaging": "loc", "role": "audio", "codec": "opus", "timescale": 48000, "channelConfig": "1" },
+            { "name": "n", "packaging": "loc", "codec": "vp8" },
+            { "name": "d", "packaging": "loc", "codec": "avc1.42e01e", "width": 640, "height": 360, "initData": "AAEC" },
+            { "name": "l", "packaging": "loc", "codec": "vp8", "width": 640, "height": 360, "initData": "A".repeat(30_000) },
+        ],
+        // A record with a sequence and a picture parameter set.
+        "initDataList": [{ "id": "i", "data": "AULAHv/hAARnQsAeAQACaM4=" }],
+    });
+    let catalog = Catalog::parse_msf(json.to_string().as_bytes()).unwrap();
+    let inits: Vec<_> = catalog.tracks.iter().map(|track| track.init.clone()).collect();
+    let muxer = Muxer::new(&inits).unwrap();
+    let codecs: Vec<_> = muxer.tracks().iter().map(|track| track.codec.as_str()).collect();
+    assert_eq!(codecs, ["avc3.42e01e", "avc1.42c01e", "opus"]);
+    let times: Vec<_> = catalog
+        .tracks
+        .iter()
+        .filter_map(|track| Some(track.framing.as_ref()?.time))
+        .collect();
+    let of = |per_second| Time::Property { per_second };
+    assert_eq!(times, [of(1_000_000), of(1_000_000), of(48_000)]);
+    assert_eq!(
+        catalog.skipped,
+        [
+            "n (loc, without the size of its pictures)",
+            "d (loc, with a damaged description)",
+            "l (loc, with a description too large)",
+        ]
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use mp4_atom::Matrix;
 
-use super::Framing;
+use super::{Framing, Parameters, Time, Units};
 use crate::media::track::Display;
 use crate::media::{MediaKind, SampleDefaults, TrackInfo, init_segment};
 
@@ -13,7 +13,7 @@ use crate::media::{MediaKind, SampleDefaults, TrackInfo, init_segment};
 pub(super) const TRACK_ID: u32 = 1;
 /// Opus in MP4 always counts at 48 kHz.
 const OPUS_RATE: u32 = 48_000;
-/// Times of hang are microseconds.
+/// Times of pictures are written in microseconds, as WebCodecs has them.
 const MICROS: u32 = 1_000_000;
 /// What encoders of Opus hold back at the beginning, in samples, where nothing tells (libopus).
 const PRE_SKIP: u16 = 312;
@@ -34,8 +34,8 @@ pub(in crate::media) struct Described<'a> {
 /// A sample entry and how its frames are timed and cut.
 type Made = Result<(Bytes, Framing), &'static str>;
 
-/// The header and framing of a track, or why it cannot be written into an MP4.
-pub(in crate::media) fn header(track: &Described<'_>) -> Made {
+/// The header and framing of a track whose times are at `time`, or why it cannot be written into an MP4.
+pub(in crate::media) fn header(track: &Described<'_>, time: Time) -> Made {
     let size = |size: Option<u32>| {
         size.and_then(|size| u16::try_from(size).ok())
             .filter(|size| *size > 0)
@@ -43,14 +43,12 @@ pub(in crate::media) fn header(track: &Described<'_>) -> Made {
     let (width, height) = (size(track.width), size(track.height));
     let (entry, framing) = match track.kind {
         MediaKind::Video => {
-            let (width, height) = width
-                .zip(height)
-                .ok_or("legacy, without the size of its pictures")?;
-            video(track, width, height)?
+            let (width, height) = width.zip(height).ok_or("without the size of its pictures")?;
+            video(track, time, width, height)?
         }
-        MediaKind::Audio => audio(track)?,
+        MediaKind::Audio => audio(track, time)?,
     };
-    let timescale = NonZeroU32::new(framing.timescale).ok_or("legacy, with no sample rate")?;
+    let timescale = NonZeroU32::new(framing.timescale).ok_or("with no sample rate")?;
     let info = TrackInfo {
         kind: track.kind,
         id: TRACK_ID,
@@ -71,11 +69,11 @@ pub(in crate::media) fn header(track: &Described<'_>) -> Made {
             height: height.unwrap_or(0).into(),
         },
     };
-    let header = init_segment(&info).map_err(|_large| "legacy, with a description too large")?;
+    let header = init_segment(&info).map_err(|_large| "with a description too large")?;
     Ok((header, framing))
 }
 
-fn video(track: &Described<'_>, width: u16, height: u16) -> Made {
+fn video(track: &Described<'_>, time: Time, width: u16, height: u16) -> Made {
     let fields: Vec<_> = track.codec.split('.').collect();
     let number = |at: usize, other: u8| -> u8 {
         let digits = fields
@@ -83,17 +81,26 @@ fn video(track: &Described<'_>, width: u16, height: u16) -> Made {
             .map_or("", |field| field.trim_end_matches(['M', 'H']));
         digits.parse().unwrap_or(other)
     };
-    let mut start_codes = false;
+    let mut units = Units::Ready;
     let (format, configuration) = match (fields.first().copied().unwrap_or_default(), track.description) {
-        ("avc1" | "avc3", Some(record)) => (b"avc1", boxed(b"avcC", record)),
-        ("avc1" | "avc3", None) => {
-            start_codes = true;
-            let [_, profile, compatibility, level] = u32::from_str_radix(fields.get(1).unwrap_or(&""), 16)
-                .map_err(|_digits| "legacy, with an unknown profile of H.264")?
-                .to_be_bytes();
-            // Lengths of four bytes, and no parameter sets: they are in the stream.
-            let record = [1, profile, compatibility, level, 0xff, 0xe0, 0];
-            (b"avc3", boxed(b"avcC", &record))
+        ("avc1" | "avc3", record) => {
+            let (format, record) = match (record, time) {
+                (Some(record), Time::Front) => (b"avc1", record.to_vec()),
+                (Some(record), Time::Property { .. }) => {
+                    let parameters = Parameters::read(record).ok_or("with a damaged description")?;
+                    units = Units::Either(Some(parameters));
+                    (b"avc1", with_long_lengths(record))
+                }
+                (None, Time::Front) => {
+                    units = Units::StartCodes;
+                    (b"avc3", record_of(fields.get(1).unwrap_or(&""))?)
+                }
+                (None, Time::Property { .. }) => {
+                    units = Units::Either(None);
+                    (b"avc3", record_of(fields.get(1).unwrap_or(&""))?)
+                }
+            };
+            (format, boxed(b"avcC", &record))
         }
         ("hvc1" | "hev1", Some(record)) => (b"hvc1", boxed(b"hvcC", record)),
         ("vp8" | "vp08", _) => (b"vp08", vpcc(0, 0, 8)),
@@ -103,7 +110,7 @@ fn video(track: &Described<'_>, width: u16, height: u16) -> Made {
             b"av01",
             av1c(track.codec, number(1, 0), number(2, 0), number(3, 8)),
         ),
-        _ => return Err("legacy, in a codec that is not understood so"),
+        _ => return Err("in a codec that is not understood so"),
     };
     let mut entry = BytesMut::with_capacity(86 + configuration.len());
     entry.put_slice(&[0, 0, 0, 0, 0, 0, 0, 1]);
@@ -118,12 +125,13 @@ fn video(track: &Described<'_>, width: u16, height: u16) -> Made {
     let framing = Framing {
         kind: MediaKind::Video,
         timescale: MICROS,
-        start_codes,
+        time,
+        units,
     };
     Ok((boxed(format, &entry), framing))
 }
 
-fn audio(track: &Described<'_>) -> Made {
+fn audio(track: &Described<'_>, time: Time) -> Made {
     let channels = track.channels.unwrap_or(2);
     let (format, rate, configuration) = match track.codec {
         "opus" if (1..=2).contains(&channels) => {
@@ -135,11 +143,15 @@ fn audio(track: &Described<'_>) -> Made {
             (b"Opus", OPUS_RATE, boxed(b"dOps", &record))
         }
         codec if codec.starts_with("mp4a.40.") => {
-            let config = track.description.ok_or("legacy AAC without description")?;
-            let rate = track.sample_rate.ok_or("legacy AAC without sample rate")?;
-            (b"mp4a", rate, esds(config)?)
+            let rate = track.sample_rate.ok_or("AAC without sample rate")?;
+            let plain = || match time {
+                Time::Property { .. } => aac_config(codec, rate, channels),
+                Time::Front => None,
+            };
+            let config = track.description.map(<[u8]>::to_vec).or_else(plain);
+            (b"mp4a", rate, esds(&config.ok_or("AAC without description")?)?)
         }
-        _ => return Err("legacy, in a codec that is not understood so"),
+        _ => return Err("in a codec that is not understood so"),
     };
     let mut entry = BytesMut::with_capacity(28 + configuration.len());
     entry.put_slice(&[0, 0, 0, 0, 0, 0, 0, 1]);
@@ -153,9 +165,41 @@ fn audio(track: &Described<'_>) -> Made {
     let framing = Framing {
         kind: MediaKind::Audio,
         timescale: rate,
-        start_codes: false,
+        time,
+        units: Units::Ready,
     };
     Ok((boxed(format, &entry), framing))
+}
+
+/// A record of H.264 without parameter sets, which are in the stream; `profile` as in RFC 6381. Lengths are of four bytes.
+fn record_of(profile: &str) -> Result<Vec<u8>, &'static str> {
+    let [_, profile, compatibility, level] = u32::from_str_radix(profile, 16)
+        .map_err(|_digits| "with an unknown profile of H.264")?
+        .to_be_bytes();
+    Ok(vec![1, profile, compatibility, level, 0xff, 0xe0, 0])
+}
+
+/// The record for the same frames with lengths of four bytes.
+fn with_long_lengths(record: &[u8]) -> Vec<u8> {
+    let mut record = record.to_vec();
+    if let Some(length) = record.get_mut(4) {
+        *length |= 3;
+    }
+    record
+}
+
+/// The `AudioSpecificConfig` of AAC that is not extended (ISO/IEC 14496-3), which follows from the catalog's words.
+fn aac_config(codec: &str, rate: u32, channels: u32) -> Option<Vec<u8>> {
+    const RATES: [u32; 13] = [
+        96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350,
+    ];
+    let plain = codec.strip_prefix("mp4a.40.")?.parse::<u16>().ok();
+    let object = plain.filter(|object| (1..=4).contains(object))?;
+    let rate = u16::try_from(RATES.iter().position(|known| *known == rate)?).ok()?;
+    let channels = u16::try_from(channels)
+        .ok()
+        .filter(|channels| (1..=7).contains(channels))?;
+    Some((object << 11 | rate << 7 | channels << 3).to_be_bytes().to_vec())
 }
 
 /// A box of type `kind`; nothing here comes near 4 GiB, for catalogs are bounded.
@@ -195,7 +239,7 @@ fn esds(config: &[u8]) -> Result<Bytes, &'static str> {
     let length = u8::try_from(config.len())
         .ok()
         .filter(|length| (2..=64).contains(length))
-        .ok_or("legacy AAC with an odd description")?;
+        .ok_or("AAC with an odd description")?;
     let mut body = vec![0, 0, 0, 0, 3, length + 23, 0, 0, 0];
     // MPEG-4 audio, an audio stream, no sizes or rates told.
     body.extend([4, length + 15, 0x40, 0x15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);

@@ -1,5 +1,9 @@
+//! What becomes of bare frames: those of hang here, of LOC in `loc`.
+
+mod loc;
+
 use super::*;
-use crate::media::mux::Muxer;
+use crate::media::mux::{MuxError, Muxer};
 
 const SPS: &[u8] = &[0x67, 0x42, 0xc0, 0x1e, 0xd9];
 const PPS: &[u8] = &[0x68, 0xce, 0x3c, 0x80];
@@ -27,17 +31,32 @@ fn object(micros: u32, frame: &[u8]) -> Bytes {
 /// Decode time, presentation time, duration and bytes of a sample.
 type Written = (u64, u64, u32, Vec<u8>);
 
+/// An object of hang.
+fn of_hang(first: bool, payload: &Bytes) -> Object<'_> {
+    static NONE: Properties = Properties::empty();
+    Object {
+        first,
+        properties: &NONE,
+        payload,
+    }
+}
+
 /// What a muxer of one such track makes of `objects`, read again: its codec and its samples.
 fn written(track: &Described<'_>, objects: &[(bool, Bytes)]) -> (String, Vec<Written>) {
-    use crate::media::demux::{Event, FileReader};
-    let (init, framing) = header(track).unwrap();
+    let (init, framing) = header(track, Time::Front).unwrap();
     let mut muxer = Muxer::new(&[init]).unwrap().framed([Some(framing)]);
     let mut out = muxer.header().unwrap().to_vec();
     for (first, object) in objects {
-        out.extend(muxer.take(0, *first, object).unwrap().concat());
+        out.extend(muxer.take(0, of_hang(*first, object)).unwrap().concat());
     }
     out.extend(muxer.finish().unwrap().concat());
-    let mut reader = FileReader::open(std::io::Cursor::new(out)).unwrap();
+    samples(out)
+}
+
+/// The codec and the samples of a file with one track.
+fn samples(file: Vec<u8>) -> (String, Vec<Written>) {
+    use crate::media::demux::{Event, FileReader};
+    let mut reader = FileReader::open(std::io::Cursor::new(file)).unwrap();
     let (mut codec, mut samples) = (String::new(), Vec::new());
     while let Some(event) = reader.next_event().unwrap() {
         match event {
@@ -132,12 +151,13 @@ fn headers_are_made_for_what_browsers_send() {
         (aac, "mp4a.40.2"),
         (avc, "avc1.42c01e"),
     ] {
-        let (init, _) = header(&track).unwrap();
+        let (init, _) = header(&track, Time::Front).unwrap();
         assert_eq!(Muxer::new(&[init]).unwrap().tracks()[0].codec, codec);
     }
-    let (_, framing) = header(&avc).unwrap();
-    assert!(
-        !framing.start_codes,
+    let (_, framing) = header(&avc, Time::Front).unwrap();
+    assert_eq!(
+        framing.units,
+        Units::Ready,
         "with a description the frames have lengths already"
     );
 }
@@ -172,23 +192,83 @@ fn what_cannot_be_described_is_said() {
             "rate",
         ),
     ] {
-        let why = header(&track).unwrap_err();
+        let why = header(&track, Time::Front).unwrap_err();
         assert!(why.contains(words), "{}: {why}", track.codec);
     }
 }
 
 #[test]
 fn damaged_objects_are_left_out() {
-    let (_, framing) = header(&described(MediaKind::Video, "avc1.42c01e")).unwrap();
+    let (_, framing) = header(&described(MediaKind::Video, "avc1.42c01e"), Time::Front).unwrap();
     let mut repackager = Repackager::new(framing);
-    let mut push = |bytes: &'static [u8]| repackager.push(true, &Bytes::from_static(bytes));
-    assert!(matches!(push(&[]), Err(LegacyError::NoTime)));
-    assert!(matches!(push(&[0xc0, 0, 0]), Err(LegacyError::NoTime)));
-    assert!(matches!(push(&[0, 5, 6, 7]), Err(LegacyError::NoStartCode)));
+    let mut push = |bytes: &'static [u8]| repackager.push(of_hang(true, &Bytes::from_static(bytes)));
+    assert!(matches!(push(&[]), Err(FrameError::NoTime)));
+    assert!(matches!(push(&[0xc0, 0, 0]), Err(FrameError::NoTime)));
+    assert!(matches!(push(&[0, 5, 6, 7]), Err(FrameError::NoStartCode)));
     assert!(matches!(
         push(&[0, 0, 0, 1, 0, 0, 0]),
-        Err(LegacyError::NoStartCode)
+        Err(FrameError::NoStartCode)
     ));
-    assert!(push(&[0xff; 12]).is_err());
+    assert!(matches!(push(&[0xff; 12]), Err(FrameError::Time)));
     assert!(matches!(repackager.finish(), Ok(None)));
+}
+
+#[test]
+fn a_time_counts_if_a_neighbour_agrees_with_it() {
+    let track = described(MediaKind::Audio, "opus");
+    let wild = |frame| {
+        // Fifty years on, in eight bytes.
+        let micros: u64 = 50 * 365 * 86_400 * 1_000_000;
+        let mut out = (micros | 0xc000_0000_0000_0000).to_be_bytes().to_vec();
+        out.push(frame);
+        Bytes::from(out)
+    };
+    let run = |objects: &[Bytes]| {
+        let (init, framing) = header(&track, Time::Front).unwrap();
+        let mut muxer = Muxer::new(&[init]).unwrap().framed([Some(framing)]);
+        let mut out = muxer.header().unwrap().to_vec();
+        let mut astray = 0;
+        for object in objects {
+            match muxer.take(0, of_hang(true, object)) {
+                Ok(fragments) => out.extend(fragments.concat()),
+                Err(MuxError::Frame {
+                    source: FrameError::Astray,
+                    ..
+                }) => astray += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        out.extend(muxer.finish().unwrap().concat());
+        let bytes: Vec<_> = samples(out)
+            .1
+            .into_iter()
+            .map(|sample| (sample.0, sample.3[0]))
+            .collect();
+        (bytes, astray + muxer.dropped())
+    };
+    let sane = |n: u8| object(1_000_000 + u32::from(n) * 20_000, &[n]);
+    let all = vec![(0, 0), (960, 1), (1920, 2), (2880, 3)];
+    assert_eq!(
+        run(&[sane(0), sane(1), wild(9), sane(2), sane(3)]),
+        (all.clone(), 1)
+    );
+    assert_eq!(
+        run(&[wild(9), sane(0), sane(1), sane(2), sane(3)]),
+        (all.clone(), 1)
+    );
+    assert_eq!(run(&[sane(0), wild(9), sane(1), sane(2), sane(3)]), (all, 1));
+    // Started over, and gone on after a long pause: nothing is lost.
+    let back = |n: u8| object(u32::from(n) * 20_000, &[n]);
+    let forth = |n: u8| object(900_000_000 + u32::from(n) * 20_000, &[n]);
+    let far = |n: u8| object(60_000_000 + u32::from(n) * 20_000, &[n]);
+    let (samples, lost) = run(&[far(0), far(1), back(2), back(3), forth(4), forth(5)]);
+    assert_eq!(lost, 0);
+    assert_eq!(
+        samples.iter().map(|sample| sample.1).collect::<Vec<_>>(),
+        [0, 1, 2, 3, 4, 5]
+    );
+    assert!(
+        samples.windows(2).all(|pair| pair[0].0 < pair[1].0),
+        "{samples:?}"
+    );
 }

@@ -1,0 +1,265 @@
+//! LOC: one frame in each object, its time and its decoder's configuration among the properties.
+
+use headwater_pubsub::wire::property::kind;
+use proptest::prelude::*;
+
+use super::*;
+
+const MICROS: Time = Time::Property {
+    per_second: 1_000_000,
+};
+
+/// An object as received; `true`: it begins a group.
+type Received = (bool, Properties, Bytes);
+
+fn at(micros: u64) -> Properties {
+    Properties::builder()
+        .int(kind::LOC_TIMESTAMP, micros)
+        .build()
+        .unwrap()
+}
+
+fn with_config(micros: u64, config: &[u8]) -> Properties {
+    Properties::builder()
+        .int(kind::LOC_TIMESTAMP, micros)
+        .int(kind::LOC_TIMESCALE, 1_000_000)
+        .bytes(kind::LOC_VIDEO_CONFIG, config.to_vec())
+        .build()
+        .unwrap()
+}
+
+/// A configuration record with `SPS` and `PPS`; frames have lengths of `length` bytes.
+fn record(length: u8) -> Vec<u8> {
+    let sets: [&[u8]; 4] = [&[0xe1, 0, 5], SPS, &[1, 0, 4], PPS];
+    [
+        &[1, 0x42, 0xc0, 0x1e, 0xfc | (length - 1)],
+        sets.concat().as_slice(),
+    ]
+    .concat()
+}
+
+/// The parameter sets of `record`, as they stand in a frame.
+fn sets() -> Vec<u8> {
+    [&[0, 0, 0, 5], SPS, &[0, 0, 0, 4], PPS].concat()
+}
+
+/// What becomes of `objects`, and why some of them were left out.
+fn run(track: &Described<'_>, time: Time, objects: &[Received]) -> (String, Vec<Written>, Vec<String>) {
+    let (init, framing) = header(track, time).unwrap();
+    let mut muxer = Muxer::new(&[init]).unwrap().framed([Some(framing)]);
+    let mut out = muxer.header().unwrap().to_vec();
+    let mut errors = Vec::new();
+    for (first, properties, payload) in objects {
+        let object = Object {
+            first: *first,
+            properties,
+            payload,
+        };
+        match muxer.take(0, object) {
+            Ok(fragments) => out.extend(fragments.concat()),
+            Err(MuxError::Frame { source, .. }) => errors.push(source.to_string()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    out.extend(muxer.finish().unwrap().concat());
+    let (codec, samples) = samples(out);
+    (codec, samples, errors)
+}
+
+fn bytes(frame: &'static [u8]) -> Bytes {
+    Bytes::from_static(frame)
+}
+
+#[test]
+fn parameter_sets_among_the_properties_come_before_each_keyframe() {
+    let objects = [
+        (
+            true,
+            with_config(5_000_000, &record(4)),
+            bytes(&[0, 0, 0, 2, 0x65, 1]),
+        ),
+        (false, at(5_033_000), bytes(&[0, 0, 0, 2, 0x41, 2])),
+        (true, at(5_066_000), bytes(&[0, 0, 0, 2, 0x65, 3])),
+    ];
+    let track = described(MediaKind::Video, "avc1.42C01E");
+    let (codec, samples, errors) = run(&track, MICROS, &objects);
+    assert_eq!((codec.as_str(), errors.len()), ("avc3.42c01e", 0));
+    let key = |byte| [sets(), vec![0, 0, 0, 2, 0x65, byte]].concat();
+    assert_eq!(
+        samples,
+        [
+            (0, 0, 33_000, key(1)),
+            (33_000, 33_000, 33_000, vec![0, 0, 0, 2, 0x41, 2]),
+            (66_000, 66_000, 33_000, key(3)),
+        ]
+    );
+}
+
+#[test]
+fn a_record_in_the_catalog_is_in_the_header_and_another_one_in_the_stream() {
+    let known = record(2);
+    let track = Described {
+        description: Some(&known),
+        ..described(MediaKind::Video, "avc1.42C01E")
+    };
+    let mut other = record(2);
+    *other.last_mut().unwrap() ^= 1;
+    let objects = [
+        (true, at(0), bytes(&[0, 2, 0x65, 1, 0, 1, 6])),
+        (true, with_config(33_000, &other), bytes(&[0, 2, 0x65, 2])),
+    ];
+    let (codec, samples, errors) = run(&track, MICROS, &objects);
+    assert_eq!((codec.as_str(), errors.len()), ("avc1.42c01e", 0));
+    assert_eq!(
+        samples[0].3,
+        [0, 0, 0, 2, 0x65, 1, 0, 0, 0, 1, 6],
+        "lengths of four bytes"
+    );
+    let mut changed = sets();
+    *changed.last_mut().unwrap() ^= 1;
+    assert_eq!(samples[1].3, [changed, vec![0, 0, 0, 2, 0x65, 2]].concat());
+}
+
+#[test]
+fn frames_with_start_codes_or_with_their_own_parameter_sets_are_taken() {
+    let stream = [&[0, 0, 0, 1], SPS, &[0, 0, 0, 1], PPS, &[0, 0, 1, 0x65, 9]].concat();
+    let short = [&[0, 0, 1], SPS, &[0, 0, 1], PPS, &[0, 0, 1, 0x65, 9]].concat();
+    let lengths = [sets(), vec![0, 0, 0, 2, 0x65, 9]].concat();
+    let track = described(MediaKind::Video, "avc3.42C01E");
+    for frame in [stream, short, lengths.clone()] {
+        let (_, samples, errors) = run(&track, MICROS, &[(true, at(0), frame.into())]);
+        assert_eq!(errors, [""; 0]);
+        assert_eq!(samples[0].3, lengths);
+    }
+}
+
+#[test]
+fn times_count_as_the_object_says_or_else_the_catalog() {
+    let track = described(MediaKind::Audio, "opus");
+    let in_millis = |ticks| {
+        let properties = Properties::builder().int(kind::LOC_TIMESTAMP, ticks);
+        properties.int(kind::LOC_TIMESCALE, 1000).build().unwrap()
+    };
+    let objects = [
+        (true, at(48_000), bytes(&[0xfc, 1])),
+        (true, in_millis(1020), bytes(&[0xfc, 2])),
+        (true, at(48_000 + 1920), bytes(&[0xfc, 3])),
+    ];
+    let (_, samples, errors) = run(&track, Time::Property { per_second: 48_000 }, &objects);
+    assert_eq!(errors, [""; 0]);
+    let times: Vec<_> = samples.iter().map(|sample| (sample.0, sample.2)).collect();
+    assert_eq!(times, [(0, 960), (960, 960), (1920, 960)]);
+}
+
+#[test]
+fn aac_needs_no_description() {
+    let (init, _) = header(&described(MediaKind::Audio, "mp4a.40.2"), MICROS).unwrap();
+    assert!(
+        init.windows(4).any(|bytes| bytes == [5, 2, 0x11, 0x88]),
+        "AAC-LC, 48 kHz, one channel"
+    );
+    let odd = Described {
+        sample_rate: Some(47_999),
+        ..described(MediaKind::Audio, "mp4a.40.2")
+    };
+    assert_eq!(header(&odd, MICROS).unwrap_err(), "AAC without description");
+}
+
+#[test]
+fn a_keyframe_is_known_by_its_marking_too() {
+    let marked = |micros, flags: u8| {
+        let properties = Properties::builder().int(kind::LOC_TIMESTAMP, micros);
+        properties
+            .bytes(kind::LOC_FRAME_MARKING, vec![flags])
+            .build()
+            .unwrap()
+    };
+    let objects = [
+        (false, marked(0, 0xc0), bytes(&[1])),
+        (false, marked(33_000, 0xe0), bytes(&[2])),
+        (false, marked(66_000, 0xc0), bytes(&[3])),
+    ];
+    let (_, samples, _) = run(&described(MediaKind::Video, "vp8"), MICROS, &objects);
+    let frames: Vec<_> = samples.into_iter().map(|sample| sample.3).collect();
+    assert_eq!(frames, [vec![2], vec![3]], "a recording begins with a keyframe");
+}
+
+#[test]
+fn what_is_damaged_is_left_out_and_the_rest_goes_on() {
+    let timescale = |value| {
+        let properties = Properties::builder().int(kind::LOC_TIMESTAMP, 1);
+        properties.int(kind::LOC_TIMESCALE, value).build().unwrap()
+    };
+    let frame = || bytes(&[0, 0, 0, 2, 0x65, 1]);
+    let cut = Properties::from_bytes(bytes(&[0x10, 0xff]));
+    let objects = [
+        (true, at(0), frame()),
+        (true, Properties::empty(), frame()),
+        (true, cut, frame()),
+        (true, timescale(0), frame()),
+        (true, at(u64::MAX), frame()),
+        (true, at(1 << 53), frame()),
+        (true, with_config(0, &vec![1; MAX_DESCRIPTION + 1]), frame()),
+        (true, with_config(0, &record(4)[..9]), frame()),
+        (true, with_config(0, &record(3)), frame()),
+        (true, with_config(0, &record(4)), bytes(&[0, 0, 0, 3, 0x65, 1])),
+        (true, with_config(0, &record(4)), bytes(&[0, 0, 0, 0])),
+        (true, with_config(0, &record(4)), bytes(&[0, 0])),
+        (true, with_config(0, &record(4)), bytes(&[])),
+        (true, with_config(0, &record(4)), frame()),
+        (false, at(33_000), bytes(&[0, 0, 0, 2, 0x41, 2])),
+    ];
+    let track = described(MediaKind::Video, "avc1.42C01E");
+    let (_, samples, errors) = run(&track, MICROS, &objects);
+    let large = FrameError::LargeConfig(MAX_DESCRIPTION + 1).to_string();
+    let [none, time, config] =
+        [FrameError::NoTime, FrameError::Time, FrameError::Config].map(|error| error.to_string());
+    let [bare, lengths] = [FrameError::NoParameters, FrameError::Lengths].map(|error| error.to_string());
+    let expected = [
+        &bare, &none, &none, &time, &time, &time, &large, &config, &config, &lengths, &lengths, &lengths,
+    ];
+    assert_eq!(errors.iter().collect::<Vec<_>>(), expected);
+    let times: Vec<_> = samples.iter().map(|sample| sample.0).collect();
+    assert_eq!(times, [0, 33_000]);
+}
+
+proptest! {
+    #[test]
+    fn no_object_makes_it_panic(
+        objects in prop::collection::vec(
+            (any::<bool>(), prop::collection::vec(any::<u8>(), 0..40), prop::collection::vec(any::<u8>(), 0..40), any::<u64>()),
+            1..8,
+        ),
+        is_damaged: bool,
+    ) {
+        for (kind, codec) in [(MediaKind::Video, "avc1.42c01e"), (MediaKind::Video, "vp8"), (MediaKind::Audio, "opus")] {
+            let objects: Vec<_> = objects
+                .iter()
+                .map(|(first, config, payload, time)| {
+                    let properties = if is_damaged {
+                        Properties::from_bytes(config.clone().into())
+                    } else {
+                        with_config(*time, config)
+                    };
+                    (*first, properties, Bytes::from(payload.clone()))
+                })
+                .collect();
+            let (_, samples, errors) = run(&described(kind, codec), MICROS, &objects);
+            prop_assert!(samples.len() + errors.len() <= 2 * objects.len());
+        }
+    }
+
+    #[test]
+    fn no_record_makes_it_panic(damage in prop::collection::vec((0..30_usize, any::<u8>()), 0..6), end in 0..30_usize) {
+        let mut record = record(4);
+        for (place, byte) in damage {
+            if let Some(old) = record.get_mut(place) {
+                *old = byte;
+            }
+        }
+        record.truncate(end);
+        if let Some(parameters) = Parameters::read(&record) {
+            prop_assert!(parameters.sets().len() <= 2 * record.len());
+        }
+    }
+}
