@@ -148,7 +148,8 @@ impl Muxer {
         &self.infos
     }
 
-    /// Samples that were left out: video before its first keyframe, and what came too late for its place.
+    /// Samples that were left out: video before its first keyframe, what came too late for its place, and at the end of a track
+    /// frames that cannot be written.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped
@@ -212,7 +213,7 @@ impl Muxer {
     /// Tells that `track` has no more objects, so that the others need not wait for it.
     ///
     /// # Errors
-    /// As [`push`](Self::push).
+    /// The track is not known, or a fragment does not fit the format.
     pub fn end_track(&mut self, track: usize) -> Result<Vec<Bytes>, MuxError> {
         let mut out = self.last(track)?;
         self.lanes
@@ -223,14 +224,22 @@ impl Muxer {
         Ok(out)
     }
 
-    /// Takes the frame that waits for its duration.
+    /// Takes what waits in the repackager, such as the frame whose duration is not known. What cannot be written of it counts as
+    /// dropped: nobody can be told of it any more than that, and the other tracks go on.
     fn last(&mut self, track: usize) -> Result<Vec<Bytes>, MuxError> {
-        let lane = self.lanes.get_mut(track).ok_or(MuxError::UnknownTrack(track))?;
-        let last = lane.repackager.as_mut().map(Repackager::finish).transpose();
-        let last = last.map_err(|source| MuxError::Frame { track, source })?;
-        match last.flatten() {
-            Some(chunk) => self.push(track, &chunk),
-            None => Ok(Vec::new()),
+        let mut out = Vec::new();
+        loop {
+            let lane = self.lanes.get_mut(track).ok_or(MuxError::UnknownTrack(track))?;
+            let left = match lane.repackager.as_mut().map(Repackager::finish) {
+                None | Some(Ok(None)) => return Ok(out),
+                Some(Ok(Some(chunk))) => self.push(track, &chunk),
+                Some(Err(source)) => Err(MuxError::Frame { track, source }),
+            };
+            match left {
+                Ok(fragments) => out.extend(fragments),
+                Err(MuxError::Object { .. } | MuxError::Frame { .. }) => self.dropped += 1,
+                Err(error) => return Err(error),
+            }
         }
     }
 

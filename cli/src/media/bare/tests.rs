@@ -214,6 +214,49 @@ fn damaged_objects_are_left_out() {
 }
 
 #[test]
+fn a_last_frame_that_cannot_be_written_costs_the_other_track_nothing() {
+    let tracks = [
+        described(MediaKind::Video, "vp8"),
+        described(MediaKind::Audio, "opus"),
+    ];
+    let (inits, framings): (Vec<_>, Vec<_>) = tracks
+        .iter()
+        .map(|track| header(track, Time::Front).unwrap())
+        .unzip();
+    // Ends the tracks as `end` does, and gives the first bytes of what is in the file then.
+    let run = |end: fn(&mut Muxer) -> Vec<Bytes>| {
+        use crate::media::demux::{Event, FileReader};
+        let mut muxer = Muxer::new(&inits)
+            .unwrap()
+            .framed(framings.clone().into_iter().map(Some));
+        let mut out = muxer.header().unwrap().to_vec();
+        let huge = vec![9; crate::media::demux::MAX_SAMPLE as usize + 1];
+        for (track, payload) in [
+            (0, object(0, &[1])),
+            (0, object(33_000, &huge)),
+            (1, object(0, &[2])),
+            (1, object(20_000, &[3])),
+            (1, object(40_000, &[4])),
+        ] {
+            out.extend(muxer.take(track, of_hang(true, &payload)).unwrap().concat());
+        }
+        out.extend(end(&mut muxer).concat());
+        let mut reader = FileReader::open(std::io::Cursor::new(out)).unwrap();
+        let mut bytes = Vec::new();
+        while let Some(event) = reader.next_event().unwrap() {
+            if let Event::Sample(sample) = event {
+                bytes.push(sample.data[0]);
+            }
+        }
+        (bytes, muxer.dropped())
+    };
+    let whole = (vec![1, 2, 3, 4], 1);
+    assert_eq!(run(|muxer| muxer.finish().unwrap()), whole);
+    let one_by_one = run(|muxer| [muxer.end_track(0).unwrap(), muxer.end_track(1).unwrap()].concat());
+    assert_eq!(one_by_one, whole);
+}
+
+#[test]
 fn a_time_counts_if_a_neighbour_agrees_with_it() {
     let track = described(MediaKind::Audio, "opus");
     let wild = |frame| {
@@ -256,7 +299,11 @@ fn a_time_counts_if_a_neighbour_agrees_with_it() {
         run(&[wild(9), sane(0), sane(1), sane(2), sane(3)]),
         (all.clone(), 1)
     );
-    assert_eq!(run(&[sane(0), wild(9), sane(1), sane(2), sane(3)]), (all, 1));
+    assert_eq!(
+        run(&[sane(0), wild(9), sane(1), sane(2), sane(3)]),
+        (all.clone(), 1)
+    );
+    assert_eq!(run(&[sane(0), sane(1), sane(2), sane(3), wild(9)]), (all, 1));
     // Started over, and gone on after a long pause: nothing is lost.
     let back = |n: u8| object(u32::from(n) * 20_000, &[n]);
     let forth = |n: u8| object(900_000_000 + u32::from(n) * 20_000, &[n]);
