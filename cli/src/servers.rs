@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::link::Link;
 use crate::target::Target;
 
-/// A server without a relay's head: it accepts, and serves one track if it has one.
+/// A server without a relay's head: it accepts, and serves the tracks that it has.
 pub(crate) struct Server {
     pub(crate) target: Target,
     clients: Arc<Mutex<Vec<Client>>>,
@@ -24,7 +24,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(clock: Clock, track: Option<PublishedTrack>) -> Self {
+    pub(crate) fn start(clock: Clock, tracks: impl IntoIterator<Item = PublishedTrack>) -> Self {
+        let tracks: Vec<_> = tracks.into_iter().collect();
         let (endpoint, target) = endpoint();
         let limits = QuicLimits::default();
         let clients = Arc::new(Mutex::new(Vec::new()));
@@ -39,7 +40,7 @@ impl Server {
                     ..ConnectOptions::default()
                 };
                 let (client, driver) = attach(transport, Side::Server, &options).unwrap();
-                if let Some(track) = &track {
+                for track in &tracks {
                     client.serve(track);
                 }
                 drivers.spawn(driver.run());
