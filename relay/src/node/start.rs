@@ -231,10 +231,11 @@ pub(super) fn serve_http(
             stop.clone(),
         )?);
     }
-    let mut tls = headwater_certs::server_config(doors.resolver, web::ALPN);
+    let mut tls = headwater_certs::server_config(doors.resolver.clone(), web::ALPN);
     tls.max_early_data_size = 0;
     let state = WebState {
         tls: Arc::new(tls),
+        certificate: doors.resolver,
         hashes: doors.hashes,
         alternates: doors.alternates,
         fingerprint: shared.about.fingerprint,

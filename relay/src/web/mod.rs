@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `/certificate.sha256` | hash of the certificate in use: 64 lower-case hex digits and nothing else |
 //! | `/certificates.sha256` | a line each: the certificate in use, then the next one |
+//! | `/api/v1/certificate` | JSON: the certificate in use as `{sha256, not_before, not_after}`, times in seconds since 1970 |
 //! | `/api/v1/overlay` | JSON: nodes and links of the mesh, redacted, if `public_overlay` is set |
 //! | `/api/v1/alternates` | JSON: a list of `{url, sha256?}`, nodes that a page may turn to when this one ends |
 //! | `/-/publish`, `/-/overlay`, `/-/embed` | pages for publishers, of the mesh, and of an example of the element |
@@ -28,7 +29,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::{Path, State};
 use axum::http::uri::{Authority, Uri};
@@ -37,7 +38,8 @@ use axum::middleware;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use headwater_certs::{CertificateHash, Fingerprint};
+use headwater_certs::{CertificateHash, Fingerprint, Resolver, Validity};
+use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -145,6 +147,8 @@ impl PublishedHashes {
 pub struct WebState {
     /// TLS settings; the certificate inside may be replaced at run time. Use [`ALPN`].
     pub tls: Arc<rustls::ServerConfig>,
+    /// For `/api/v1/certificate`.
+    pub certificate: Arc<Resolver>,
     /// For `/certificate.sha256`.
     pub hashes: Arc<PublishedHashes>,
     /// For `/api/v1/alternates`.
@@ -259,6 +263,7 @@ impl Doors {
 struct Pages {
     bundle: Bundle,
     overlay: Option<Arc<dyn Inspect>>,
+    certificate: Arc<Resolver>,
     hashes: Arc<PublishedHashes>,
     alternates: Arc<Alternates>,
     fingerprint: Option<String>,
@@ -269,6 +274,7 @@ fn pages(state: &WebState, bundle: Bundle) -> Router {
     let pages = Pages {
         bundle,
         overlay: state.overlay.clone(),
+        certificate: Arc::clone(&state.certificate),
         hashes: Arc::clone(&state.hashes),
         alternates: Arc::clone(&state.alternates),
         fingerprint,
@@ -276,6 +282,7 @@ fn pages(state: &WebState, bundle: Bundle) -> Router {
     Router::new()
         .route("/certificate.sha256", get(certificate_hash))
         .route("/certificates.sha256", get(certificate_hashes))
+        .route("/api/v1/certificate", get(certificate))
         .route("/api/v1/overlay", get(overlay))
         .route("/api/v1/alternates", get(alternates))
         .route(
@@ -308,6 +315,38 @@ async fn certificate_hash(State(pages): State<Pages>) -> Response {
 
 async fn certificate_hashes(State(pages): State<Pages>) -> Response {
     (ANY_ORIGIN, pages.hashes.lines()).into_response()
+}
+
+/// What a page wants to know that could not connect: a browser does not tell it what was wrong with a certificate.
+#[derive(Serialize)]
+struct CertificateInUse {
+    sha256: String,
+    not_before: u64,
+    not_after: u64,
+}
+
+impl CertificateInUse {
+    fn of(resolver: &Resolver) -> Option<Self> {
+        let served = resolver.current();
+        let certificate = served.cert.first()?;
+        let validity = Validity::of(certificate)?;
+        Some(Self {
+            sha256: CertificateHash::of(certificate).to_hex(),
+            not_before: seconds(validity.not_before),
+            not_after: seconds(validity.not_after),
+        })
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+async fn certificate(State(pages): State<Pages>) -> Response {
+    match CertificateInUse::of(&pages.certificate) {
+        Some(certificate) => (ANY_ORIGIN, Json(certificate)).into_response(),
+        None => (StatusCode::NOT_FOUND, "nothing here\n").into_response(),
+    }
 }
 
 const ANY_ORIGIN: [(HeaderName, &str); 1] = [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")];

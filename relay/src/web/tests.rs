@@ -47,7 +47,8 @@ async fn start_with(overlay: Option<Arc<dyn Inspect>>, bundle: Bundle) -> Runnin
     let hashes = Arc::new(PublishedHashes::new(vec![certificate.hash(), next.hash()]));
     let alternates = Arc::new(Alternates::default());
     let state = WebState {
-        tls: Arc::new(server_config(resolver, ALPN)),
+        tls: Arc::new(server_config(resolver.clone(), ALPN)),
+        certificate: resolver,
         hashes: Arc::clone(&hashes),
         alternates: Arc::clone(&alternates),
         fingerprint: Some(key.fingerprint()),
@@ -247,6 +248,19 @@ async fn the_hashes_follow_the_certificates() {
         status(&running.plain(&get("/certificate.sha256", "localhost", "")).await),
         "404"
     );
+}
+
+#[tokio::test]
+async fn the_times_of_the_certificate_are_told_to_pages_of_any_origin() {
+    let running = start().await;
+    let request = get("/api/v1/certificate", "localhost", "Origin: http://elsewhere\r\n");
+    let answer = running.plain(&request).await;
+    let hash = running.hashes.current().unwrap();
+    let told = format!("{{\"sha256\":\"{hash}\",\"not_before\":1790000000,\"not_after\":1790003600}}");
+    assert!(answer.ends_with(&told), "{answer}");
+    for header in ["content-type: application/json", "access-control-allow-origin: *"] {
+        assert!(answer.contains(header), "{header}: {answer}");
+    }
 }
 
 #[tokio::test]
