@@ -60,6 +60,14 @@ export class OutStream {
     this.#wake?.();
   }
 
+  /**
+   * The session is over: what waits is dropped, and the transport ends the stream. It is not reset: Chromium 156 ends the whole
+   * page if a stream is aborted whose write still waits while its session closes.
+   */
+  forget(): void {
+    this.#stopped();
+  }
+
   async #run(open: Promise<WritableStream<Bytes>>): Promise<boolean> {
     try {
       const writer = (await open).getWriter();

@@ -77,7 +77,7 @@ export class Publishing {
 
   /** The session is over: nobody is there to be told. */
   stop(): void {
-    for (const serving of this.#servings.values()) serving.abandon();
+    for (const serving of this.#servings.values()) serving.lose();
     for (const announced of [...this.#announced.values()]) announced.end();
   }
 

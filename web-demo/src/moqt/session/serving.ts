@@ -123,6 +123,13 @@ export class Serving implements TrackListener {
     this.#exchange.cancel(StreamCode.cancelled);
   }
 
+  /** The session is over, and its streams with it. */
+  lose(): void {
+    if (this.#over) return;
+    this.#leave();
+    for (const { stream } of [...this.#sending.values(), ...this.#ending]) stream.forget();
+  }
+
   #leave(): void {
     this.#over = true;
     this.#stopListening();

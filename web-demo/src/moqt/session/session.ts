@@ -159,7 +159,7 @@ export class MoqtSession implements Session {
     let request: Exchange | undefined;
     const announced: Announced = new Announced([...namespace], onSubscribe, () => {
       this.#publishing.remove(announced);
-      request?.cancel(StreamCode.cancelled);
+      if (!this.#end) request?.cancel(StreamCode.cancelled);
     });
     // Before the answer: subscriptions may overtake it.
     if (!this.#publishing.add(announced)) throw new MoqtError('usage', 0, 'this namespace is published already');
