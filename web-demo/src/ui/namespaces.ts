@@ -1,8 +1,9 @@
 /// The broadcasts of the relay that a page came from, as they come and go, through lost connections.
 
 import { Endpoints, hashesOf } from '../media/core/endpoints';
-import { certificateHashes } from '../media/io/relay';
-import { connect } from '../moqt';
+import { Pulse } from '../media/io/pulse';
+import { dial, ownUrl } from '../media/io/relay';
+import type { Session } from '../moqt';
 
 export interface NamespaceListener {
   /** A new connection: what is there is told from the beginning. */
@@ -15,19 +16,36 @@ export interface NamespaceListener {
 
 /** Goes on for as long as the page is open. */
 export async function followNamespaces(listener: NamespaceListener): Promise<never> {
-  const own = { url: `${location.origin.replace(/^http:/, 'https:')}/`, hashes: hashesOf(location.hash) };
+  const own = { url: ownUrl(), hashes: hashesOf(location.hash) };
   const endpoints = new Endpoints([own]);
   for (;;) {
     try {
-      const session = await connect(own.url, { certificateHashes: await certificateHashes(own) });
+      const session = await dial(own);
       endpoints.connected();
       listener.begin();
-      for await (const { namespace, active } of session.namespaces([])) await listener.change(namespace, active);
-      session.close();
+      await follow(session, listener);
       listener.problem('The relay is gone; looking again …');
     } catch (error) {
       listener.problem(error instanceof Error ? error.message : 'The relay cannot be reached.');
     }
     await new Promise((resolve) => setTimeout(resolve, endpoints.failed()));
+  }
+}
+
+/** Until the session ends, or the relay neither sends nor answers any more. */
+async function follow(session: Session, listener: NamespaceListener): Promise<void> {
+  const pulse = new Pulse(session);
+  const changes = session.namespaces([]);
+  void pulse.gone.then(() => session.close());
+  // A session that is closed at a silent relay keeps its streams for a while.
+  void session.closed.then(() => changes.cancel());
+  try {
+    for await (const { namespace, active } of changes) {
+      pulse.heard();
+      await listener.change(namespace, active);
+    }
+  } finally {
+    pulse.stop();
+    session.close();
   }
 }

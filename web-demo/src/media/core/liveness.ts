@@ -5,12 +5,21 @@
 /// that it answers at once, and it is given up when neither an answer nor anything else comes. Slow media is no reason:
 /// the question overtakes it. A pure state machine; times in milliseconds.
 
+/// How a page judges.
+export interface Manner {
+  /// How long after an answer the next question comes, as long as there are answers but no media.
+  readonly idle: number;
+  /// No answer for so long: gone.
+  readonly patience: number;
+}
+
+/// Several round trips of a bad network, losses among them; and many may wait for one broadcast.
+export const WAITING: Manner = { idle: 4000, patience: 2500 };
+/// A page that sends hears nothing but answers, and its question waits behind its own media where the way is slow.
+export const SENDING: Manner = { idle: 1000, patience: 6000 };
+
 /// No media came for so long: ask.
 const QUIET = 1000;
-/// Then again after so long, as long as there are answers but no media: many may wait for one broadcast.
-const IDLE = 4000;
-/// No answer for so long: gone. Several round trips of a bad network, losses among them.
-const PATIENCE = 2500;
 /// Looked at so seldom, the page itself was asleep, and what came meanwhile is not read yet.
 const ASLEEP = 2000;
 
@@ -22,7 +31,10 @@ export class Liveness {
   #looked: number;
   #asked: number | undefined;
 
-  constructor(now: number) {
+  constructor(
+    now: number,
+    private readonly manner: Manner = WAITING,
+  ) {
     this.#heard = now;
     this.#looked = now;
   }
@@ -37,7 +49,7 @@ export class Liveness {
   /// The relay answered.
   answered(now: number): void {
     this.heard(now);
-    this.#quiet = IDLE;
+    this.#quiet = this.manner.idle;
   }
 
   /// To be called a few times a second. `ask` comes once per question.
@@ -47,7 +59,7 @@ export class Liveness {
     }
     this.#looked = now;
     if (this.#asked !== undefined) {
-      return now - this.#asked > PATIENCE ? 'gone' : 'there';
+      return now - this.#asked > this.manner.patience ? 'gone' : 'there';
     }
     if (now - this.#heard < this.#quiet) {
       return 'there';

@@ -1,17 +1,18 @@
 /// Notices that the relay of a session neither sends nor answers any more.
 
 import type { Session } from '../../moqt';
-import { Liveness } from '../core/liveness';
+import { Liveness, type Manner } from '../core/liveness';
 
 const INTERVAL = 250;
 
 export class Pulse {
   /// Settles when the relay is given up; never rejects.
   readonly gone: Promise<void>;
-  readonly #liveness = new Liveness(performance.now());
+  readonly #liveness: Liveness;
   readonly #timer: ReturnType<typeof setInterval>;
 
-  constructor(session: Pick<Session, 'ping'>) {
+  constructor(session: Pick<Session, 'ping'>, manner?: Manner) {
+    this.#liveness = new Liveness(performance.now(), manner);
     let giveUp = () => {};
     this.gone = new Promise((resolve) => {
       giveUp = resolve;

@@ -1,11 +1,11 @@
 /// Plays a broadcast and keeps at it: connects, waits for the broadcast, joins its tracks, and starts over at whatever
 /// step failed. Nothing but `stop` ends it.
 
-import { ConnectError, connect, type Session } from '../../moqt';
+import { ConnectError, type Session } from '../../moqt';
 import { isForbidden, isMissing } from '../catalog/open';
 import type { Endpoint, Endpoints } from '../core/endpoints';
-import { certificateHashes, learnAlternates } from '../io/relay';
-import { Pulse } from './pulse';
+import { Pulse } from '../io/pulse';
+import { dial, learnAlternates } from '../io/relay';
 import { playRound } from './round';
 import type { Source } from './source';
 import { pageNow, Stage } from './stage';
@@ -145,7 +145,9 @@ export class Player {
       this.#tell('connecting', trouble === '' ? `${again} …` : `${trouble} Trying again …`);
       try {
         const endpoint = this.#endpoint();
-        const session = await this.#connect(endpoint);
+        const { token } = this.#options;
+        const { signal } = this.#stop;
+        const session = await dial(endpoint, token === undefined ? { signal } : { signal, token });
         trouble = '';
         endpoints.connected();
         this.#session = session;
@@ -171,17 +173,6 @@ export class Player {
       throw new ConnectError('refused', 'There is no relay to connect to.');
     }
     return current;
-  }
-
-  async #connect(endpoint: Endpoint): Promise<Session> {
-    const { token } = this.#options;
-    const hashes = await certificateHashes(endpoint);
-    return connect(endpoint.url, {
-      certificateHashes: hashes,
-      signal: this.#stop.signal,
-      timeoutMs: 5000,
-      ...(token === undefined ? {} : { token }),
-    });
   }
 
   /// Plays round after round until the session ends.

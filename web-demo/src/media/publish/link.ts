@@ -2,20 +2,17 @@
 ///
 /// The tracks are those of the broadcast, whatever session serves them: subscribers of a new session go on where the tracks are.
 
-import { ConnectError, connect, MoqtError, type PublishedTrack, RequestCode, type Session } from '../../moqt';
+import { ConnectError, MoqtError, type PublishedTrack, RequestCode, type Session } from '../../moqt';
+import { type Endpoint, endpointOf, hashesOf } from '../core/endpoints';
+import { SENDING } from '../core/liveness';
+import { Pulse } from '../io/pulse';
+import { alternatesOfRelay, dial } from '../io/relay';
 import type { FromWorker, Settings } from './messages';
 
 /** Waits between attempts, in milliseconds; the last one repeats. */
 const WAITS = [200, 500, 1000, 2000, 5000];
-/** A relay that is gone may leave a request without an answer. */
-const FETCH_MS = 3000;
 /** How long a session that we are asked to leave serves its subscribers on. */
 const FAREWELL_MS = 2000;
-
-interface Place {
-  readonly url: string;
-  readonly hashes: readonly Uint8Array[];
-}
 
 type Tell = (message: FromWorker) => void;
 
@@ -26,6 +23,7 @@ export class Link {
   readonly #stop = new AbortController();
   #session: Session | undefined;
   #wasLive = false;
+  #alternates: readonly Endpoint[] = [];
 
   constructor(settings: Settings, track: (name: string) => PublishedTrack | undefined, tell: Tell) {
     this.#settings = settings;
@@ -44,14 +42,16 @@ export class Link {
   /** Runs until closed; throws what trying again cannot mend, with words for the user. */
   async run(): Promise<void> {
     let failures = 0;
+    /** Of the places, the one whose turn it is: what died seldom is back within a second. */
+    let turn = 0;
     let moveTo: string | undefined;
     while (!this.#stop.signal.aborted) {
       this.#tell({ kind: 'connecting', again: this.#wasLive });
-      const places = moveTo ? [{ url: moveTo, hashes: await this.#hashes() }] : await this.#places();
+      const places = moveTo ? [this.#known(moveTo)] : await this.#places();
       moveTo = undefined;
-      const place = places[failures % places.length];
+      const place = places[turn % places.length];
       try {
-        if (place) moveTo = await this.#serve(place);
+        moveTo = await this.#serve(place ?? this.#own);
         failures = 0;
       } catch (error) {
         if (this.#stop.signal.aborted) return;
@@ -59,19 +59,18 @@ export class Link {
         this.#tell({ kind: 'warning', message: `${words(error)} Trying again.` });
         failures += 1;
       }
+      turn += 1;
       if (!moveTo) await this.#pause(WAITS[Math.min(failures, WAITS.length - 1)] ?? 5000);
     }
   }
 
   /** Publishes at `place` until that ends; returns where to go instead, if the relay says so. */
-  async #serve(place: Place): Promise<string | undefined> {
+  async #serve(place: Endpoint): Promise<string | undefined> {
     const { token, namespace } = this.#settings;
     const before = this.#session;
-    const session = await connect(place.url, {
-      certificateHashes: place.hashes,
-      signal: this.#stop.signal,
-      ...(token ? { token } : {}),
-    });
+    const session = await dial(place, { signal: this.#stop.signal, ...(token ? { token } : {}) });
+    const pulse = new Pulse(session, SENDING);
+    void session.closed.then(() => pulse.stop());
     try {
       const publication = await session.publishNamespace(namespace, this.#track);
       this.#session = session;
@@ -81,6 +80,7 @@ export class Link {
       const moved = await Promise.race([
         session.closed.then(() => undefined),
         publication.closed.then(() => undefined),
+        pulse.gone.then(() => undefined),
         session.goaway.then(({ uri }) => uri || place.url),
       ]);
       // A session that we are sent away from serves its subscribers until the next one is there.
@@ -94,24 +94,22 @@ export class Link {
     return undefined;
   }
 
-  /** The relay, and the other nodes that it tells of. */
-  async #places(): Promise<Place[]> {
-    const hashes = await this.#hashes();
-    const places: Place[] = [{ url: this.#settings.relay, hashes }];
-    if (this.#wasLive) places.push(...this.#alternates);
-    else this.#alternates = await alternates();
-    return places;
+  get #own(): Endpoint {
+    const { relay: url, certificateHashes } = this.#settings;
+    return { url, hashes: hashesOf(certificateHashes.map((hash) => `sha256=${hash}`).join('&')) };
   }
 
-  #alternates: Place[] = [];
+  /** The relay, and the other nodes that it tells of. */
+  async #places(): Promise<Endpoint[]> {
+    if (!this.#wasLive) this.#alternates = await alternatesOfRelay(this.#own);
+    return this.#wasLive ? [this.#own, ...this.#alternates] : [this.#own];
+  }
 
-  /** What the address names, else what the relay names: certificates change every few days. */
-  async #hashes(): Promise<Uint8Array[]> {
-    const given = this.#settings.certificateHashes.flatMap((hex) => fromHex(hex) ?? []);
-    if (given.length > 0) return given;
-    const told = await fetchText('/certificate.sha256');
-    const hash = told && fromHex(told.trim());
-    return hash ? [hash] : [];
+  /** Where a relay sends us may be one that it told of before. */
+  #known(url: string): Endpoint {
+    const place = endpointOf(url)?.url;
+    const { hashes } = this.#alternates.find((other) => other.url === place) ?? this.#own;
+    return { url, hashes };
   }
 
   #pause(ms: number): Promise<void> {
@@ -127,35 +125,6 @@ export class Link {
       if (signal.aborted) done();
     });
   }
-}
-
-async function fetchText(path: string): Promise<string | undefined> {
-  const signal = AbortSignal.timeout(FETCH_MS);
-  const response = await fetch(new URL(path, self.location.origin), { signal }).catch(() => undefined);
-  return response?.ok ? response.text().catch(() => undefined) : undefined;
-}
-
-async function alternates(): Promise<Place[]> {
-  const list: unknown = parse((await fetchText('/api/v1/alternates')) ?? '');
-  if (!Array.isArray(list)) return [];
-  return list.slice(0, 16).flatMap((entry: { url?: unknown; sha256?: unknown } | null) => {
-    if (typeof entry?.url !== 'string') return [];
-    const hash = typeof entry.sha256 === 'string' ? fromHex(entry.sha256) : undefined;
-    return [{ url: entry.url, hashes: hash ? [hash] : [] }];
-  });
-}
-
-function parse(json: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-}
-
-function fromHex(hex: string): Uint8Array | undefined {
-  if (!/^[0-9a-f]{64}$/i.test(hex)) return undefined;
-  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
 /** Whether trying again is of no use. */

@@ -1,6 +1,6 @@
 /// When a silent relay is asked, and when it is given up.
 import { expect, test } from 'vitest';
-import { Liveness, type Verdict } from '../../../src/media/core/liveness';
+import { Liveness, SENDING, type Verdict } from '../../../src/media/core/liveness';
 
 const STEP = 250;
 
@@ -53,4 +53,12 @@ test('a page that was asleep asks before it judges', () => {
   expect(liveness.look(62_000)).toBe('ask');
   expect(liveness.look(63_000)).toBe('there');
   expect(liveness.look(64_750)).toBe('gone');
+});
+
+test('a page that sends asks each second, and waits longer for the answer', () => {
+  const liveness = new Liveness(0, SENDING);
+  expect(liveness.look(1000)).toBe('ask');
+  liveness.answered(1500);
+  expect([2000, 2500].map((now) => liveness.look(now))).toEqual(['there', 'ask']);
+  expect([4000, 6000, 8000, 8501].map((now) => liveness.look(now))).toEqual(['there', 'there', 'there', 'gone']);
 });

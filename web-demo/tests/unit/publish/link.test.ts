@@ -35,7 +35,8 @@ function session(url: string) {
     closed: new Promise(() => undefined),
     end: () => undefined,
   }));
-  return { url, rtt: undefined, closed, goaway, publishNamespace, close: vi.fn(), end };
+  const ping = vi.fn(async () => 1);
+  return { url, rtt: undefined, closed, goaway, publishNamespace, ping, close: vi.fn(), end };
 }
 
 /** A link at work and what it tells. */
@@ -60,22 +61,23 @@ function start(track: PublishedTrack, settings = SETTINGS) {
 }
 
 beforeEach(() => {
-  vi.stubGlobal('self', { location: { origin: 'http://a:1' } });
+  vi.stubGlobal('location', { origin: 'http://a:1' });
   const answers: Record<string, string> = {
-    '/certificate.sha256': `${HASH}\n`,
+    '/certificates.sha256': `${HASH}\n${'cd'.repeat(32)}\n`,
     '/api/v1/alternates': JSON.stringify([{ url: 'https://b:2/', sha256: HASH }, { url: 7 }, null]),
   };
-  vi.stubGlobal('fetch', async (url: URL) => new Response(answers[url.pathname]));
+  vi.stubGlobal('fetch', async (url: string) => new Response(answers[new URL(url).pathname]));
 });
 
 afterEach(() => {
   vi.unstubAllGlobals();
+  vi.useRealTimers();
   moqt.connect.mockReset();
 });
 
-test('a lost session is followed by another with the same tracks, at a node the page was told of if need be', async () => {
+test('a lost session is followed by another with the same tracks, at the places the page knows of in turn', async () => {
   const track = new PublishedTrack();
-  const [first, second] = [session('https://a:1/'), session('https://b:2/')];
+  const [first, second] = [session('https://a:1/'), session('https://a:1/')];
   moqt.connect.mockResolvedValueOnce(first);
   moqt.connect.mockRejectedValueOnce(new ConnectError('refused', 'The relay does not answer.'));
   moqt.connect.mockResolvedValueOnce(second);
@@ -83,12 +85,31 @@ test('a lost session is followed by another with the same tracks, at a node the 
   await heard('live', 1);
   first.end.close({ code: 0, reason: '', byPeer: true });
   await heard('live', 2);
-  expect(moqt.connect.mock.calls.map(([url]) => url)).toEqual(['https://a:1/', 'https://a:1/', 'https://b:2/']);
-  const hash = new Uint8Array(32).fill(0xab);
-  expect(moqt.connect.mock.calls[0]?.[1]).toMatchObject({ certificateHashes: [hash] });
+  expect(moqt.connect.mock.calls.map(([url]) => url)).toEqual(['https://a:1/', 'https://b:2/', 'https://a:1/']);
+  const [hash, next] = [new Uint8Array(32).fill(0xab), new Uint8Array(32).fill(0xcd)];
+  expect(moqt.connect.mock.calls[0]?.[1]).toMatchObject({ certificateHashes: [hash, next] });
+  expect(moqt.connect.mock.calls[1]?.[1]).toMatchObject({ certificateHashes: [hash] });
   const serves = second.publishNamespace.mock.calls[0]?.[1] as (name: string) => unknown;
   expect(serves('video0')).toBe(track);
   expect(told.filter(({ kind }) => kind === 'connecting')).toContainEqual({ kind: 'connecting', again: true });
+  link.close();
+  second.end.close({ code: 0, reason: '', byPeer: false });
+  await running;
+});
+
+test('a relay that answers no more is left for another one', async () => {
+  vi.useFakeTimers();
+  const [first, second] = [session('https://a:1/'), session('https://b:2/')];
+  moqt.connect.mockResolvedValueOnce(first).mockResolvedValueOnce(second);
+  const { link, heard, running } = start(new PublishedTrack());
+  await heard('live', 1);
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(first.close).not.toHaveBeenCalled();
+  first.ping.mockReturnValue(new Promise(() => undefined));
+  await vi.advanceTimersByTimeAsync(9000);
+  await heard('live', 2);
+  expect(first.close).toHaveBeenCalled();
+  expect(moqt.connect.mock.calls[1]?.[0]).toBe('https://b:2/');
   link.close();
   second.end.close({ code: 0, reason: '', byPeer: false });
   await running;
