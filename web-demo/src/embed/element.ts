@@ -188,9 +188,13 @@ class View {
   }
 
   #note(notes: readonly string[]): void {
-    const summary = notes.length === 1 ? 'One track is not played' : `${notes.length} tracks are not played`;
-    const list = element('ul', {}, ...notes.map((note) => element('li', {}, note)));
-    this.#notes.replaceChildren(element('summary', {}, summary), list);
+    const [only] = notes.length === 1 ? notes : [];
+    if (only === undefined) {
+      const list = element('ul', {}, ...notes.map((note) => element('li', {}, note)));
+      this.#notes.replaceChildren(element('summary', {}, `${notes.length} tracks are not played`), list);
+    } else {
+      this.#notes.replaceChildren(element('summary', {}, `One track is not played. ${only}`));
+    }
     this.#notes.hidden = notes.length === 0;
   }
 

@@ -19,12 +19,8 @@ interface Attempt {
 
 /** Opens a session over WebTransport. Fails with ConnectError, in clear words. */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Session> {
-  if (!('WebTransport' in globalThis)) {
-    throw new ConnectError(
-      'unsupported',
-      'This browser has no WebTransport here, which is needed to reach the relay. It needs https:// or http://localhost.',
-    );
-  }
+  const unsupported = whyUnsupported();
+  if (unsupported !== undefined) throw new ConnectError('unsupported', unsupported);
   let failure: ConnectError | undefined;
   for (const attempt of attempts(url, options)) {
     if (options.signal?.aborted) throw new ConnectError('refused', 'Connecting was given up.');
@@ -41,6 +37,14 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     }
   }
   throw failure ?? new ConnectError('refused', `There is no address to try for ${url}.`);
+}
+
+/** Why this browser can reach no relay, in a sentence for the user of the page; undefined if it can. */
+export function whyUnsupported(): string | undefined {
+  if ('WebTransport' in globalThis) return undefined;
+  return globalThis.isSecureContext
+    ? 'This browser has no WebTransport, which is needed to reach the relay. Use a current Chrome, Edge, Firefox or Safari.'
+    : 'The relay can only be reached from a page over https:// or from http://localhost: elsewhere browsers have no WebTransport.';
 }
 
 /**
@@ -136,8 +140,10 @@ function toConnectError(error: unknown, url: string): ConnectError {
   if (/certificate|ERR_CERT/i.test(words)) {
     return new ConnectError('certificate', `The browser does not believe the certificate of ${url}.`, { cause: error });
   }
-  const why = `it is away, or this network blocks UDP (the browser says: ${words.replace(/\.$/, '')})`;
-  return new ConnectError('refused', `The relay at ${url} cannot be reached over QUIC: ${why}.`, { cause: error });
+  const why = 'it is away, this network blocks UDP, or its certificate has expired or is another than expected';
+  const said = words.replace(/\.$/, '');
+  const message = `The relay at ${url} cannot be reached over QUIC: ${why} (the browser says: ${said}).`;
+  return new ConnectError('refused', message, { cause: error });
 }
 
 function noAnswer(url: string): ConnectError {

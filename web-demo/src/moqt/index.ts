@@ -1,6 +1,6 @@
 /// MoQ Transport draft-18 over WebTransport, for pages and workers. See README.md in this folder.
 
-export { connect } from './connect';
+export { connect, whyUnsupported } from './connect';
 export {
   ConnectError,
   type ConnectErrorKind,

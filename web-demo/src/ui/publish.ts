@@ -4,6 +4,7 @@ import { CaptureError, type Choice, capture, frames } from '../media/publish/cap
 import type { Packaging } from '../media/publish/catalog';
 import { type CodecFamily, FAMILY_NAMES, families } from '../media/publish/ladder';
 import type { FromWorker, Settings, Source, Statistics, Told, ToWorker } from '../media/publish/messages';
+import { whyUnsupported } from '../moqt';
 import { namespaceOf, randomName, viewerUrl } from './publishName';
 import { drawQr } from './qr';
 
@@ -244,6 +245,9 @@ async function offerCodecs(): Promise<void> {
   const found = await families();
   for (const family of found) parts.codec.append(new Option(FAMILY_NAMES[family], family));
   if (found.length === 0) complain('This browser cannot encode video. Use a current Chrome, Edge, Firefox or Safari.');
+  // Said before anybody is asked for a camera.
+  const unsupported = whyUnsupported();
+  if (unsupported) complain(unsupported);
   const wanted = query.get('codec');
   if (wanted && found.some((family) => family === wanted)) parts.codec.value = wanted;
 }

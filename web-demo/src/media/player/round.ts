@@ -91,7 +91,12 @@ async function startTracks(round: Round, catalog: Catalog, events: SourceEvents,
   const playable = await playableTracks(catalog, events, notes);
   round.notes(notes);
   if (playable.size === 0) {
-    round.waiting('This browser decodes none of the broadcast’s tracks.');
+    const tooOld = !('VideoDecoder' in globalThis || 'AudioDecoder' in globalThis);
+    round.waiting(
+      tooOld
+        ? 'This browser cannot decode for a page: it has no WebCodecs. Use a current Chrome, Edge, Firefox or Safari.'
+        : 'This browser decodes none of the broadcast’s tracks.',
+    );
     return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
   }
   const { stage } = round;
@@ -189,6 +194,10 @@ async function playableTracks(
 
 /// How the track is decoded, or why not.
 async function decoderOf(track: CatalogTrack, events: SourceEvents): Promise<Configured | string> {
+  const decoder = track.kind === 'video' ? 'VideoDecoder' : 'AudioDecoder';
+  if (!(decoder in globalThis)) {
+    return `this browser has no ${decoder}; use a current Chrome, Edge, Firefox or Safari`;
+  }
   const why = `this browser does not decode ${cut(track.codec)}`;
   try {
     return (await configure(new Source(track, events))) ?? why;
