@@ -120,6 +120,11 @@ test.each([
     '{"tracks":[{"name":"<img src=x>","packaging":"loc","codec":"zzzz.1","role":"video"}]}',
     /decodes none/,
   ],
+  [
+    'a sample rate that no loudspeaker has',
+    '{"version":"draft-01","tracks":[{"name":"a","packaging":"loc","codec":"opus","role":"audio","samplerate":100}]}',
+    /its sound cannot be played in this browser/,
+  ],
 ])('a catalog with %s gets a message, and no error', { timeout: 120_000 }, async (_what, catalog, words) => {
   const node = await startRelay();
   // A pipe with a name: the publisher stays while somebody may write to it.

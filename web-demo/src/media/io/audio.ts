@@ -5,6 +5,8 @@ import { type FromWorklet, PROCESSOR, type ToWorklet } from './worklet';
 
 /// Decoding goes on as sound arrives; beyond this many waiting chunks something is wrong and the rest is dropped.
 const MAX_QUEUED = 256;
+/// After so many failures in a row without a sound, the track is not playable.
+const MAX_ERRORS = 5;
 
 export interface Heard {
   /// Media time heard at page time `now`, and the rate it runs at; microseconds.
@@ -33,14 +35,20 @@ export class AudioOutput {
   dropped = 0;
   jumps = 0;
 
+  /// Throws what the browser throws at a configuration that it cannot use, whatever it said of it before.
   constructor(config: AudioDecoderConfig, workletUrl: string, events: AudioOutputEvents) {
     this.#config = config;
     this.#events = events;
     this.#context = new AudioContext({ sampleRate: config.sampleRate, latencyHint: 'interactive' });
     this.#gain = this.#context.createGain();
     this.#gain.connect(this.#context.destination);
+    try {
+      this.#begin();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
     this.#load(workletUrl).catch(() => events.failed('The sound cannot be played: its module did not load.'));
-    this.#begin();
   }
 
   get heard(): Heard | undefined {
@@ -66,11 +74,16 @@ export class AudioOutput {
       this.dropped += 1;
       return;
     }
-    if (sample.description !== undefined) {
-      this.#config = { ...this.#config, description: sample.description };
-      decoder.configure(this.#config);
+    try {
+      if (sample.description !== undefined) {
+        const config = { ...this.#config, description: sample.description };
+        decoder.configure(config);
+        this.#config = config;
+      }
+      decoder.decode(new EncodedAudioChunk({ type: 'key', timestamp: sample.time, data: sample.data }));
+    } catch {
+      this.#failed();
     }
-    decoder.decode(new EncodedAudioChunk({ type: 'key', timestamp: sample.time, data: sample.data }));
   }
 
   /// `media` is due at page time `now` (microseconds).
@@ -89,9 +102,7 @@ export class AudioOutput {
 
   close(): void {
     this.#closed = true;
-    if (this.#decoder?.state !== 'closed') {
-      this.#decoder?.close();
-    }
+    this.#end();
     this.#node?.disconnect();
     this.#context.close().catch(() => {
       // It is closed already, which is what was asked for.
@@ -127,8 +138,14 @@ export class AudioOutput {
       output: (data) => this.#output(data),
       error: () => this.#failed(),
     });
-    decoder.configure(this.#config);
     this.#decoder = decoder;
+    decoder.configure(this.#config);
+  }
+
+  #end(): void {
+    if (this.#decoder !== undefined && this.#decoder.state !== 'closed') {
+      this.#decoder.close();
+    }
   }
 
   #failed(): void {
@@ -136,11 +153,16 @@ export class AudioOutput {
     if (this.#closed) {
       return;
     }
-    if (this.#errors > 5) {
-      this.#events.failed('The sound of this broadcast cannot be decoded.');
-    } else {
-      this.#begin();
+    this.#end();
+    try {
+      if (this.#errors <= MAX_ERRORS) {
+        this.#begin();
+        return;
+      }
+    } catch {
+      // What it took before it does not take any more.
     }
+    this.#events.failed('The sound of this broadcast cannot be decoded.');
   }
 
   #output(data: AudioData): void {

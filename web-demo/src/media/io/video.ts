@@ -30,6 +30,7 @@ export class VideoOutput {
   /// Decoded, but another one was due by the time it could be drawn.
   dropped = 0;
 
+  /// Throws what the browser throws at a configuration that it cannot use, whatever it said of it before.
   constructor(
     private config: VideoDecoderConfig,
     private readonly buffer: JitterBuffer,
@@ -77,15 +78,16 @@ export class VideoOutput {
       if (sample === undefined) {
         return;
       }
-      if (sample.description !== undefined) {
-        this.config = { ...this.config, description: sample.description };
-        decoder.configure(this.config);
-      }
-      const { time: timestamp, data, key } = sample;
+      const { time: timestamp, data, key, description } = sample;
       try {
+        if (description !== undefined) {
+          const config = { ...this.config, description };
+          decoder.configure(config);
+          this.config = config;
+        }
         decoder.decode(new EncodedVideoChunk({ type: key ? 'key' : 'delta', timestamp, data }));
       } catch {
-        // Said to be a keyframe, and is none.
+        // Said to be a keyframe, and is none; or it came with a configuration that is none.
         this.buffer.needKey();
         this.#count();
       }
@@ -151,8 +153,8 @@ export class VideoOutput {
         this.pump(this.#position);
       }
     };
-    decoder.configure(this.config);
     this.#decoder = decoder;
+    decoder.configure(this.config);
     this.buffer.needKey();
   }
 
@@ -174,8 +176,14 @@ export class VideoOutput {
   }
 
   #failed(): void {
-    if (!this.#closed && this.#count()) {
+    if (this.#closed || !this.#count()) {
+      return;
+    }
+    try {
       this.#begin();
+    } catch {
+      // What it took before it does not take any more.
+      this.#giveUp();
     }
   }
 
@@ -184,8 +192,12 @@ export class VideoOutput {
     this.#errors += 1;
     const goesOn = this.#errors <= (this.#decodes ? MAX_ERRORS : MAX_ERRORS_AT_FIRST);
     if (!goesOn) {
-      this.events.failed('its picture cannot be decoded');
+      this.#giveUp();
     }
     return goesOn;
+  }
+
+  #giveUp(): void {
+    this.events.failed('its picture cannot be decoded');
   }
 }

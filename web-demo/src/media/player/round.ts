@@ -8,7 +8,7 @@ import { CatalogFeed } from '../catalog/feed';
 import { type Catalog, type CatalogTrack, cut } from '../catalog/model';
 import { openCatalog } from '../catalog/open';
 import { type Configured, configure } from './config';
-import { isOfTrack, Source, type SourceEvents } from './source';
+import { isOfTrack, Source, type SourceEvents, UnplayableError } from './source';
 import { pageNow, type Stage } from './stage';
 import type { PlayerEvents } from './status';
 import { VideoChooser } from './videos';
@@ -132,17 +132,29 @@ async function startTracks(round: Round, catalog: Catalog, events: SourceEvents,
 /// Asks for the track, and sets up its decoder while the answer is under way.
 async function playTrack(round: Round, source: Source, configured: Configured, stop: AbortSignal): Promise<void> {
   const { session, namespace, stage } = round;
-  const reading = source.run(session, namespace, stop);
+  const given = new AbortController();
+  stop.addEventListener('abort', () => given.abort(), { once: true });
+  const reading = source.run(session, namespace, given.signal);
   try {
-    stage.add(source, configured);
+    putOn(stage, source, configured);
     stop.addEventListener('abort', () => stage.dismiss(source), { once: true });
     await reading;
   } catch (error) {
+    given.abort();
     reading.catch(() => {});
     if (!stop.aborted) {
       stage.remove(source);
     }
     throw error;
+  }
+}
+
+function putOn(stage: Stage, source: Source, configured: Configured): void {
+  try {
+    stage.add(source, configured);
+  } catch {
+    const what = configured.kind === 'video' ? 'its picture' : 'its sound';
+    throw new UnplayableError(`${what} cannot be played in this browser`);
   }
 }
 
