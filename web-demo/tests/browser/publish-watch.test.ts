@@ -2,9 +2,13 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launch, open, picture } from './support/browser';
-import { drawsMore, until } from './support/player';
+import { type Seen, watchPattern } from './support/pattern';
+import { drawsMore, keepGaps, longestGap, message, until } from './support/player';
 import { type Relay, startRelay } from './support/relay';
-import { goLive } from './support/studio';
+import { goLive, pressLive } from './support/studio';
+
+/** A group of the publish page lasts a second; as long again for encoders, network and the viewer's distance. */
+const BACK_MS = 2000;
 
 let browser: Browser;
 let relay: Relay;
@@ -59,3 +63,28 @@ test.each([
     await Promise.all([studio.page.close(), viewer.page.close()]);
   },
 );
+
+test('the viewer goes on within a group when the publishing page is loaded anew', { timeout: 180_000 }, async ({
+  annotate,
+}) => {
+  const query = 'source=pattern&height=360&simulcast=0&name=live/reloaded';
+  const studio = await goLive(browser, relay, query);
+  const viewer = await open(browser, `${relay.page}/live/reloaded`);
+  await drawsMore(viewer.page, 30);
+  await keepGaps(viewer.page);
+
+  await studio.page.reload();
+  await pressLive(studio.page);
+  const back = Date.now();
+  // The pattern tells when it was drawn, hence by which of the two pages.
+  const drawnAt = ({ now, latency }: Seen) => now - latency;
+  let [seen] = await watchPattern(viewer.page, 1);
+  while (seen && drawnAt(seen) < back) [seen] = await watchPattern(viewer.page, 1);
+  const took = (seen?.now ?? Number.NaN) - back;
+  await annotate(`a picture after ${Math.round(took)} ms, ${await longestGap(viewer.page)} ms without one`);
+  expect(took).toBeLessThan(BACK_MS);
+  await drawsMore(viewer.page, 30);
+  expect(await message(viewer.page)).toBe('');
+  expect([...studio.complaints, ...viewer.complaints]).toEqual([]);
+  await Promise.all([studio.page.close(), viewer.page.close()]);
+});
