@@ -6,18 +6,20 @@
 //!
 //! A frame says when it is shown, not how long nor when it is decoded. Its duration is the way to the next one, so one frame is
 //! held back; frames shown before the one they follow are decoded right after it. A time far from those before it counts only if
-//! the next one agrees. H.264 without `description` keeps its parameter sets in the stream (`avc3`); those that LOC has in
-//! properties are put there, before each keyframe.
-//! Not read: H.265 without `description`, more than two channels of Opus.
+//! the next one agrees. H.264 and H.265 without `description` keep their parameter sets in the stream (`avc3`, `hev1`); those that LOC
+//! has in properties are put there, before each keyframe.
+//! Not read: more than two channels of Opus.
 
 mod header;
 mod loc;
+mod records;
 mod units;
 
 use bytes::Bytes;
 use headwater_pubsub::wire::property::Properties;
 
 pub(super) use header::{Described, header};
+pub use records::Codec;
 pub use units::Parameters;
 
 use super::cmaf::{self, EncodeError};
@@ -36,13 +38,13 @@ pub enum FrameError {
     /// A frame whose time was far from those before it, and from the one after it.
     #[error("the time of the frame before fits neither those before it nor this one")]
     Astray,
-    /// An H.264 frame without a start code.
-    #[error("the H.264 frame has no start code")]
+    /// A frame of H.264 or H.265 without a start code.
+    #[error("the frame has no start code")]
     NoStartCode,
-    /// An H.264 frame with neither start codes nor lengths that add up.
-    #[error("the H.264 frame has no start code, and lengths of its parts that do not add up")]
+    /// A frame of H.264 or H.265 with neither start codes nor lengths that add up.
+    #[error("the frame has no start code, and lengths of its parts that do not add up")]
     Lengths,
-    /// The decoder configuration with a frame is none of H.264.
+    /// The decoder configuration with a frame is none of its codec.
     #[error("the decoder configuration with the frame is damaged")]
     Config,
     /// The decoder configuration with a frame is larger than we take.
@@ -50,8 +52,8 @@ pub enum FrameError {
         "the decoder configuration with the frame has {0} bytes, more than our limit of {MAX_DESCRIPTION}"
     )]
     LargeConfig(usize),
-    /// An H.264 keyframe, and nothing has brought parameter sets.
-    #[error("the H.264 keyframe comes without parameter sets")]
+    /// A keyframe of H.264 or H.265, and nothing has brought parameter sets.
+    #[error("the keyframe comes without parameter sets")]
     NoParameters,
     /// A fragment does not fit the format.
     #[error(transparent)]
@@ -75,10 +77,10 @@ pub enum Time {
 pub enum Units {
     /// As an MP4 has them.
     Ready,
-    /// H.264 with start codes.
+    /// NAL units with start codes.
     StartCodes,
-    /// H.264 with lengths or start codes; the header has these parameter sets, if any.
-    Either(Option<Parameters>),
+    /// NAL units with lengths or start codes; the header has these parameter sets, if any.
+    Either(Codec, Option<Parameters>),
 }
 
 /// What the frames of a track are, as far as they have to be changed or timed for it.
@@ -219,9 +221,9 @@ impl Repackager {
         let data = match &self.framing.units {
             Units::Ready => read.data,
             Units::StartCodes => units::of_stream(&read.data).ok_or(FrameError::NoStartCode)?,
-            Units::Either(known) => {
+            Units::Either(codec, known) => {
                 if let Some(config) = read.config {
-                    let parameters = Parameters::read(config).ok_or(FrameError::Config)?;
+                    let parameters = Parameters::read(*codec, config).ok_or(FrameError::Config)?;
                     self.parameters = Some(parameters);
                 }
                 let parameters = self.parameters.as_ref().or(known.as_ref());
@@ -231,7 +233,7 @@ impl Repackager {
                     .map(Parameters::sets)
                     .filter(|sets| !sets.is_empty());
                 if keyframe {
-                    with_parameters(data, parameters.map(Parameters::sets), header)?
+                    with_parameters(*codec, data, parameters.map(Parameters::sets), header)?
                 } else {
                     data
                 }
@@ -299,8 +301,13 @@ impl Repackager {
 }
 
 /// A keyframe behind the parameter sets to decode it with, unless it has its own or `header` has the same.
-fn with_parameters(frame: Bytes, sets: Option<&Bytes>, header: Option<&Bytes>) -> Result<Bytes, FrameError> {
-    if sets == header && header.is_some() || units::has_parameters(&frame) {
+fn with_parameters(
+    codec: Codec,
+    frame: Bytes,
+    sets: Option<&Bytes>,
+    header: Option<&Bytes>,
+) -> Result<Bytes, FrameError> {
+    if sets == header && header.is_some() || units::has_parameters(codec, &frame) {
         return Ok(frame);
     }
     let sets = sets

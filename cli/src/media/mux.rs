@@ -355,7 +355,7 @@ impl Muxer {
 }
 
 /// The only track of a CMAF header.
-fn parse_init(init: &Bytes) -> Result<demux::Track, DemuxError> {
+pub(super) fn parse_init(init: &Bytes) -> Result<demux::Track, DemuxError> {
     for child in Children(init) {
         let child = child?;
         if child.kind == Moov::KIND {

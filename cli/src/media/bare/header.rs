@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use mp4_atom::Matrix;
 
-use super::{Framing, Parameters, Time, Units};
+use super::{Codec, Framing, Parameters, Time, Units};
+use crate::media::mux::parse_init;
 use crate::media::track::Display;
 use crate::media::{MediaKind, SampleDefaults, TrackInfo, init_segment};
 
@@ -30,6 +31,9 @@ pub(in crate::media) struct Described<'a> {
     pub(in crate::media) sample_rate: Option<u32>,
     pub(in crate::media) channels: Option<u32>,
 }
+
+/// Of a record that no reader takes.
+const DAMAGED: &str = "with a damaged description";
 
 /// A sample entry and how its frames are timed and cut.
 type Made = Result<(Bytes, Framing), &'static str>;
@@ -70,6 +74,8 @@ pub(in crate::media) fn header(track: &Described<'_>, time: Time) -> Made {
         },
     };
     let header = init_segment(&info).map_err(|_large| "with a description too large")?;
+    // What is in the catalog must not end the recording of the other tracks.
+    parse_init(&header).map_err(|_damaged| DAMAGED)?;
     Ok((header, framing))
 }
 
@@ -83,26 +89,8 @@ fn video(track: &Described<'_>, time: Time, width: u16, height: u16) -> Made {
     };
     let mut units = Units::Ready;
     let (format, configuration) = match (fields.first().copied().unwrap_or_default(), track.description) {
-        ("avc1" | "avc3", record) => {
-            let (format, record) = match (record, time) {
-                (Some(record), Time::Front) => (b"avc1", record.to_vec()),
-                (Some(record), Time::Property { .. }) => {
-                    let parameters = Parameters::read(record).ok_or("with a damaged description")?;
-                    units = Units::Either(Some(parameters));
-                    (b"avc1", with_long_lengths(record))
-                }
-                (None, Time::Front) => {
-                    units = Units::StartCodes;
-                    (b"avc3", record_of(fields.get(1).unwrap_or(&""))?)
-                }
-                (None, Time::Property { .. }) => {
-                    units = Units::Either(None);
-                    (b"avc3", record_of(fields.get(1).unwrap_or(&""))?)
-                }
-            };
-            (format, boxed(b"avcC", &record))
-        }
-        ("hvc1" | "hev1", Some(record)) => (b"hvc1", boxed(b"hvcC", record)),
+        ("avc1" | "avc3", _) => units_of(Codec::Avc, track, time, &mut units)?,
+        ("hvc1" | "hev1", _) => units_of(Codec::Hevc, track, time, &mut units)?,
         ("vp8" | "vp08", _) => (b"vp08", vpcc(0, 0, 8)),
         ("vp9", _) => (b"vp09", vpcc(0, 10, 8)),
         ("vp09", _) => (b"vp09", vpcc(number(1, 0), number(2, 10), number(3, 8))),
@@ -129,6 +117,39 @@ fn video(track: &Described<'_>, time: Time, width: u16, height: u16) -> Made {
         units,
     };
     Ok((boxed(format, &entry), framing))
+}
+
+/// The name of the sample entry and the configuration in it, for a codec with NAL units; says what these are in `units`.
+fn units_of(
+    codec: Codec,
+    track: &Described<'_>,
+    time: Time,
+    units: &mut Units,
+) -> Result<(&'static [u8; 4], Bytes), &'static str> {
+    let (outside, inside, kind) = match codec {
+        Codec::Avc => (b"avc1", b"avc3", b"avcC"),
+        Codec::Hevc => (b"hvc1", b"hev1", b"hvcC"),
+    };
+    let (format, record) = if let Some(record) = track.description {
+        let mut record = record.to_vec();
+        if let Time::Property { .. } = time {
+            let parameters = Parameters::read(codec, &record).ok_or(DAMAGED)?;
+            *units = Units::Either(codec, Some(parameters));
+            // Frames leave with lengths of four bytes.
+            if let Some(length) = record.get_mut(codec.length_at()) {
+                *length |= 3;
+            }
+        }
+        (outside, record)
+    } else {
+        *units = match time {
+            Time::Front => Units::StartCodes,
+            Time::Property { .. } => Units::Either(codec, None),
+        };
+        let record = codec.record(track.codec).ok_or("with an unknown profile")?;
+        (inside, record)
+    };
+    Ok((format, boxed(kind, &record)))
 }
 
 fn audio(track: &Described<'_>, time: Time) -> Made {
@@ -169,23 +190,6 @@ fn audio(track: &Described<'_>, time: Time) -> Made {
         units: Units::Ready,
     };
     Ok((boxed(format, &entry), framing))
-}
-
-/// A record of H.264 without parameter sets, which are in the stream; `profile` as in RFC 6381. Lengths are of four bytes.
-fn record_of(profile: &str) -> Result<Vec<u8>, &'static str> {
-    let [_, profile, compatibility, level] = u32::from_str_radix(profile, 16)
-        .map_err(|_digits| "with an unknown profile of H.264")?
-        .to_be_bytes();
-    Ok(vec![1, profile, compatibility, level, 0xff, 0xe0, 0])
-}
-
-/// The record for the same frames with lengths of four bytes.
-fn with_long_lengths(record: &[u8]) -> Vec<u8> {
-    let mut record = record.to_vec();
-    if let Some(length) = record.get_mut(4) {
-        *length |= 3;
-    }
-    record
 }
 
 /// The `AudioSpecificConfig` of AAC that is not extended (ISO/IEC 14496-3), which follows from the catalog's words.

@@ -148,6 +148,11 @@ fn headers_are_made_for_what_browsers_send() {
     for (track, codec) in [
         (described(MediaKind::Video, "vp09.00.31.08"), "vp09.00.31.08"),
         (described(MediaKind::Video, "av01.0.08M.08"), "av01.0.08M.08"),
+        (described(MediaKind::Video, "hvc1.1.6.L93.b0"), "hev1.1.6.L93.b0"),
+        (
+            described(MediaKind::Video, "hvc1.A2.4.H150.90.1"),
+            "hev1.A2.4.H150.90.1",
+        ),
         (aac, "mp4a.40.2"),
         (avc, "avc1.42c01e"),
     ] {
@@ -165,7 +170,8 @@ fn headers_are_made_for_what_browsers_send() {
 #[test]
 fn what_cannot_be_described_is_said() {
     for (track, words) in [
-        (described(MediaKind::Video, "hev1.1.6.L93.B0"), "codec"),
+        (described(MediaKind::Video, "hev1.1.6.L"), "profile"),
+        (described(MediaKind::Video, "hev1.AB1.6.L93"), "profile"),
         (described(MediaKind::Video, "avc1"), "profile"),
         (described(MediaKind::Audio, "mp4a.40.2"), "description"),
         (described(MediaKind::Audio, "flac"), "codec"),

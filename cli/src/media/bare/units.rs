@@ -1,14 +1,16 @@
-//! NAL units of H.264: however they are set apart, each comes to stand behind its length in four bytes.
+//! NAL units of H.264 and H.265: however they are set apart, each comes to stand behind its length in four bytes.
 //!
-//! Byte streams (ITU-T H.264 annex B) have start codes, what WebCodecs calls `avc` has lengths, and the configuration record (ISO/IEC
-//! 14496-15, `AVCDecoderConfigurationRecord`) says of how many bytes and holds the parameter sets.
+//! Byte streams (annex B of ITU-T H.264 and H.265) have start codes, what WebCodecs calls `avc` and `hevc` has lengths, and the
+//! configuration record (ISO/IEC 14496-15) says of how many bytes and holds the parameter sets.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use super::records::Codec;
+
 /// Bytes of our lengths.
 const LENGTH: usize = 4;
-/// `nal_unit_type` of a sequence parameter set.
-const SEQUENCE_PARAMETERS: u8 = 7;
+/// Bytes of a record of H.265 before the number of its arrays.
+const HEVC_FIELDS: usize = 22;
 
 /// What a configuration record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,15 +23,13 @@ pub struct Parameters {
 
 impl Parameters {
     /// Reads a record; `None` if it is none.
-    pub(super) fn read(record: &[u8]) -> Option<Self> {
-        let [1, _, _, _, length, sequences, rest @ ..] = record else {
-            return None;
-        };
-        let length = usize::from(length & 3) + 1;
+    pub(super) fn read(codec: Codec, record: &[u8]) -> Option<Self> {
+        let length = usize::from(record.get(codec.length_at())? & 3) + 1;
         let mut sets = BytesMut::with_capacity(record.len() + 16);
-        let rest = take_sets(rest, sequences & 0x1f, &mut sets)?;
-        let (pictures, rest) = rest.split_first()?;
-        take_sets(rest, *pictures, &mut sets)?;
+        match codec {
+            Codec::Avc => avc_sets(record, &mut sets),
+            Codec::Hevc => hevc_sets(record, &mut sets),
+        }?;
         let sets = sets.freeze();
         (length != 3).then_some(Self { length, sets })
     }
@@ -39,8 +39,30 @@ impl Parameters {
     }
 }
 
+fn avc_sets(record: &[u8], sets: &mut BytesMut) -> Option<()> {
+    let [1, _, _, _, _, sequences, rest @ ..] = record else {
+        return None;
+    };
+    let rest = take_sets(rest, (sequences & 0x1f).into(), sets)?;
+    let (pictures, rest) = rest.split_first()?;
+    take_sets(rest, (*pictures).into(), sets)?;
+    Some(())
+}
+
+fn hevc_sets(record: &[u8], sets: &mut BytesMut) -> Option<()> {
+    let (fields, rest) = record.split_at_checked(HEVC_FIELDS)?;
+    let (arrays, mut rest) = rest.split_first()?;
+    for _ in 0..*arrays {
+        let [_, high, low, behind @ ..] = rest else {
+            return None;
+        };
+        rest = take_sets(behind, u16::from_be_bytes([*high, *low]), sets)?;
+    }
+    (fields.first() == Some(&1)).then_some(())
+}
+
 /// Takes `count` parameter sets, each behind its length in two bytes; gives what follows them.
-fn take_sets<'a>(mut rest: &'a [u8], count: u8, sets: &mut BytesMut) -> Option<&'a [u8]> {
+fn take_sets<'a>(mut rest: &'a [u8], count: u16, sets: &mut BytesMut) -> Option<&'a [u8]> {
     for _ in 0..count {
         let (length, behind) = rest.split_first_chunk()?;
         let length = u16::from_be_bytes(*length);
@@ -67,11 +89,10 @@ pub(super) fn of_either(frame: &Bytes, parameters: Option<&Parameters>) -> Optio
 }
 
 /// Whether a frame whose units have lengths of four bytes brings its parameter sets.
-pub(super) fn has_parameters(frame: &[u8]) -> bool {
-    Units::new(frame, LENGTH).map_while(|unit| unit).any(|unit| {
-        unit.first()
-            .is_some_and(|head| head & 0x1f == SEQUENCE_PARAMETERS)
-    })
+pub(super) fn has_parameters(codec: Codec, frame: &[u8]) -> bool {
+    Units::new(frame, LENGTH)
+        .map_while(|unit| unit)
+        .any(|unit| unit.first().is_some_and(|head| codec.is_sequence(*head)))
 }
 
 /// Each unit of a frame with lengths of `length` bytes; `None` if they do not add up.

@@ -133,6 +133,68 @@ fn frames_with_start_codes_or_with_their_own_parameter_sets_are_taken() {
     }
 }
 
+/// A clip in H.265: its codec, its configuration record and its samples.
+fn hevc() -> (String, Bytes, Vec<Sample>) {
+    use crate::media::demux::{Event, FileReader};
+    let mut reader = FileReader::open(std::io::Cursor::new(crate::media::testdata::HEVC)).unwrap();
+    let (mut info, mut samples) = (None, Vec::new());
+    while let Some(event) = reader.next_event().unwrap() {
+        match event {
+            Event::Tracks(mut tracks) => info = tracks.pop(),
+            Event::Sample(sample) => samples.push(sample),
+        }
+    }
+    let info = info.unwrap();
+    let entry = info.sample_entry;
+    let at = entry.windows(4).position(|four| four == b"hvcC").unwrap();
+    let length = u32::from_be_bytes(entry[at - 4..at].try_into().unwrap()) as usize;
+    (info.codec, entry.slice(at + 4..at - 4 + length), samples)
+}
+
+#[test]
+fn hevc_comes_with_its_parameter_sets_among_the_properties_or_in_the_catalog() {
+    let (codec, record, sent) = hevc();
+    let objects: Vec<_> = sent
+        .iter()
+        .enumerate()
+        .map(|(n, sample)| {
+            let micros = n as u64 * 40_000;
+            let properties = if sample.keyframe {
+                with_config(micros, &record)
+            } else {
+                at(micros)
+            };
+            (sample.keyframe, properties, sample.data.clone())
+        })
+        .collect();
+    let track = described(MediaKind::Video, &codec);
+    let (written, samples, errors) = run(&track, MICROS, &objects);
+    assert_eq!((written, errors.len()), (codec.replace("hvc1", "hev1"), 0));
+    let sets = Parameters::read(Codec::Hevc, &record).unwrap().sets().clone();
+    assert!(sets.len() > 60, "three parameter sets");
+    let expected = sent.iter().map(|sample| {
+        let sets = if sample.keyframe { sets.as_ref() } else { &[] };
+        [sets, &sample.data].concat()
+    });
+    assert!(
+        samples
+            .iter()
+            .map(|sample| &sample.3)
+            .eq(expected.collect::<Vec<_>>().iter())
+    );
+
+    let track = Described {
+        description: Some(&record),
+        ..track
+    };
+    let first = [(true, at(0), sent[0].data.clone())];
+    let (written, samples, _) = run(&track, MICROS, &first);
+    assert_eq!(
+        (written, samples[0].3.as_slice()),
+        (codec.clone(), sent[0].data.as_ref())
+    );
+}
+
 #[test]
 fn times_count_as_the_object_says_or_else_the_catalog() {
     let track = described(MediaKind::Audio, "opus");
@@ -250,16 +312,28 @@ proptest! {
     }
 
     #[test]
-    fn no_record_makes_it_panic(damage in prop::collection::vec((0..30_usize, any::<u8>()), 0..6), end in 0..30_usize) {
-        let mut record = record(4);
+    fn no_record_makes_it_panic(
+        damage in prop::collection::vec((0..60_usize, any::<u8>()), 0..6),
+        end in 0..200_usize,
+        is_hevc: bool,
+    ) {
+        let (codec, name) = if is_hevc { (Codec::Hevc, "hvc1.1.6.L93") } else { (Codec::Avc, "avc1.42c01e") };
+        let mut record = if is_hevc { hevc().1.to_vec() } else { record(4) };
         for (place, byte) in damage {
             if let Some(old) = record.get_mut(place) {
                 *old = byte;
             }
         }
         record.truncate(end);
-        if let Some(parameters) = Parameters::read(&record) {
+        if let Some(parameters) = Parameters::read(codec, &record) {
             prop_assert!(parameters.sets().len() <= 2 * record.len());
+        }
+        let track = Described {
+            description: Some(&record),
+            ..described(MediaKind::Video, name)
+        };
+        if let Ok((init, _)) = header(&track, MICROS) {
+            prop_assert!(Muxer::new(&[init]).is_ok(), "what is given out as a header is one");
         }
     }
 }
