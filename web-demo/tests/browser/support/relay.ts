@@ -37,10 +37,14 @@ export async function startRelay(options: RelayOptions = {}): Promise<Relay> {
 }
 
 /** The demo, and the page that it says to open. */
-export async function startDemo(...args: string[]): Promise<{ readonly page: string; stop(): Promise<void> }> {
+export async function startDemo(...args: string[]): Promise<{
+  readonly process: Moq;
+  readonly page: string;
+  stop(): Promise<void>;
+}> {
   const process = new Moq(['demo', '--listen', '127.0.0.1:0', ...args]);
   const [, page = ''] = await process.says(/open: +(http:\S+)/);
-  return { page, stop: () => process.stop() };
+  return { process, page, stop: () => process.stop() };
 }
 
 /** A publisher of `file` (or of what its stdin gets) under `name` at `relay`; more arguments go before them. */
