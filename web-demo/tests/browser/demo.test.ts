@@ -66,3 +66,24 @@ test('its page plays on when a relay on the way falls silent', { timeout: 240_00
   await page.close();
   await demo.stop();
 });
+
+test('a page of the relay that falls silent to the others finds the clip at one of them', { timeout: 240_000 }, async ({
+  annotate,
+}) => {
+  const demo = await startDemo('--relays', '3', '--delay', '50ms', '--kill');
+  const told = (await (await fetch(`${new URL(demo.page).origin}/api/v1/alternates`)).json()) as {
+    readonly url: string;
+  }[];
+  const middle = new URL(told[0]?.url ?? '').host;
+  const { page, complaints } = await open(browser, `http://${middle}/demo`);
+  await drawsMore(page, RATE);
+  await keepGaps(page);
+  await demo.process.says(/relay 2 falls silent/);
+  await until(page, 'at another relay', ({ relay }) => relay !== '' && new URL(relay).host !== middle);
+  await drawsMore(page, RATE);
+  await annotate(`${await longestGap(page)} ms without a picture`);
+  expect(await message(page)).toBe('');
+  expect(exceptions(complaints)).toEqual([]);
+  await page.close();
+  await demo.stop();
+});

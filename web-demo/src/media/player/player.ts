@@ -3,6 +3,7 @@
 
 import { ConnectError, type Session } from '../../moqt';
 import { isForbidden, isMissing } from '../catalog/open';
+import { Drought } from '../core/drought';
 import type { Endpoint, Endpoints } from '../core/endpoints';
 import { Pulse } from '../io/pulse';
 import { dial, learnAlternates } from '../io/relay';
@@ -34,6 +35,7 @@ export class Player {
   readonly #stage: Stage;
   readonly #stop = new AbortController();
   readonly #began = performance.now();
+  readonly #drought = new Drought();
   #session: Session | undefined;
   #firstFrame: number | undefined;
   #chooser: VideoChooser | undefined;
@@ -152,7 +154,7 @@ export class Player {
         endpoints.connected();
         this.#session = session;
         learnAlternates(endpoint, endpoints);
-        await this.#watch(session);
+        trouble = (await this.#watch(session)) === 'dry' ? 'Nothing comes from this relay any more.' : '';
         session.close();
       } catch (error) {
         trouble = wordsOf(error);
@@ -175,8 +177,8 @@ export class Player {
     return current;
   }
 
-  /// Plays round after round until the session ends.
-  async #watch(session: Session): Promise<void> {
+  /// Plays round after round until the session ends, or it is time to look at another relay.
+  async #watch(session: Session): Promise<'over' | 'dry'> {
     let open = true;
     const closed = session.closed.then(() => {
       open = false;
@@ -193,7 +195,10 @@ export class Player {
     over.then(() => pulse.stop());
     while (open && !this.#stop.signal.aborted) {
       try {
-        await this.#round(session, over, () => pulse.heard());
+        await this.#round(session, over, () => {
+          pulse.heard();
+          this.#drought.heard(performance.now());
+        });
         if (open) {
           this.#tell('waiting', 'Nothing comes from the broadcast at present; waiting for it …');
         }
@@ -203,7 +208,11 @@ export class Player {
         await Promise.race([over, this.#explain(session, error)]);
       }
       this.#stage.clear();
+      if (open && this.#options.endpoints.all.length > 1 && this.#drought.over(performance.now())) {
+        return 'dry';
+      }
     }
+    return 'over';
   }
 
   async #round(session: Session, over: Promise<void>, heard: () => void): Promise<void> {

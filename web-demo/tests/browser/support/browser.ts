@@ -85,9 +85,12 @@ export async function visit(page: Page, url: string): Promise<Opened> {
   return { page, complaints };
 }
 
-/** Complaints without the browser's own line for each connection that it could not make, where the page has words for it. */
+/** Of each connection that it could not make the browser writes a line of its own; the page has words for it where it matters. */
+const NOT_CONNECTED = ['Failed to establish a connection to https://', 'Failed to load resource: net::ERR_'];
+
+/** Complaints without those. */
 export function exceptions(complaints: readonly string[]): string[] {
-  return complaints.filter((text) => !text.startsWith('Failed to establish a connection to https://'));
+  return complaints.filter((text) => !NOT_CONNECTED.some((start) => text.startsWith(start)));
 }
 
 /** Keeps a picture of the page as it is. */
