@@ -1,36 +1,25 @@
 /// From browser to browser: how late the picture is, measured from the clock that is drawn in it, and that it keeps the
 /// distance that the viewer sets. In both packagings.
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, open, picture } from './support/browser';
+import { expect, test } from 'vitest';
+import { browserAndRelay } from './support/both';
+import { open, picture } from './support/browser';
 import { median, watchPattern } from './support/pattern';
 import { drawsMore, stats, until } from './support/player';
-import { type Relay, startRelay } from './support/relay';
+import { goLive } from './support/studio';
 
 /** Frames per second of the test pattern. */
 const RATE = 30;
 /** What capture, encoder, network and a busy machine may add. */
 const SLACK_MS = 800;
 
-let browser: Browser;
-let relay: Relay;
-
-beforeAll(async () => {
-  [browser, relay] = await Promise.all([launch(), startRelay()]);
-}, 120_000);
-afterAll(async () => {
-  await browser?.close();
-  await relay?.stop();
-}, 60_000);
+const both = browserAndRelay();
 
 test.each(['cmaf', 'loc'])('a test pattern sent as %s is seen in time', { timeout: 240_000 }, async (packaging) => {
   const name = `live/clock-${packaging}`;
   const query = `source=pattern&height=360&simulcast=0&packaging=${packaging}&name=${name}`;
-  const publisher = await open(browser, `${relay.page}/-/publish?${query}`);
-  await publisher.page.getByRole('button', { name: 'Go live' }).click();
-  await publisher.page.getByText(/^Live at /).waitFor();
+  const publisher = await goLive(both.browser, both.relay, query);
 
-  const { page, complaints } = await open(browser, `${relay.page}/${name}`);
+  const { page, complaints } = await open(both.browser, `${both.relay.page}/${name}`);
   await drawsMore(page, RATE);
   /** The player says that it is about `target` behind (it keeps more distance after stalls); then the picture is looked at. */
   const lateness = async (target: number) => {

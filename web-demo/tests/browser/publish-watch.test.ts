@@ -1,25 +1,16 @@
 /// From browser to browser: one page publishes Chromium's fake camera and microphone, another one, of a context of its own, watches.
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, open, picture } from './support/browser';
+import type { Page } from 'playwright-core';
+import { expect, test } from 'vitest';
+import { browserAndRelay } from './support/both';
+import { open, picture } from './support/browser';
 import { type Seen, watchPattern } from './support/pattern';
 import { drawsMore, keepGaps, longestGap, message, until } from './support/player';
-import { type Relay, startRelay } from './support/relay';
 import { goLive, pressLive } from './support/studio';
 
 /** A group of the publish page lasts a second; as long again for encoders, network and the viewer's distance. */
 const BACK_MS = 2000;
 
-let browser: Browser;
-let relay: Relay;
-
-beforeAll(async () => {
-  [browser, relay] = await Promise.all([launch(), startRelay()]);
-}, 120_000);
-afterAll(async () => {
-  await browser?.close();
-  await relay?.stop();
-}, 60_000);
+const both = browserAndRelay();
 
 /** What the player shows, made small: equal for equal pictures. */
 function shown(page: Page): Promise<string> {
@@ -42,8 +33,8 @@ test.each([
   async ({ packaging, codec }) => {
     const name = `live/${packaging}-${codec}`;
     const query = `source=camera&height=360&packaging=${packaging}&codec=${codec}&name=${name}`;
-    const studio = await goLive(browser, relay, query);
-    const viewer = await open(browser, `${relay.page}/${name}`);
+    const studio = await goLive(both.browser, both.relay, query);
+    const viewer = await open(both.browser, `${both.relay.page}/${name}`);
     await until(viewer.page, 'playing', ({ framesDrawn, avOffset }) => framesDrawn > 10 && avOffset !== undefined);
     const pictures = new Set<string>();
     for (let round = 0; round < 5; round += 1) {
@@ -68,8 +59,8 @@ test('the viewer goes on within a group when the publishing page is loaded anew'
   annotate,
 }) => {
   const query = 'source=pattern&height=360&simulcast=0&name=live/reloaded';
-  const studio = await goLive(browser, relay, query);
-  const viewer = await open(browser, `${relay.page}/live/reloaded`);
+  const studio = await goLive(both.browser, both.relay, query);
+  const viewer = await open(both.browser, `${both.relay.page}/live/reloaded`);
   await drawsMore(viewer.page, 30);
   await keepGaps(viewer.page);
 

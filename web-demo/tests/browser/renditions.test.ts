@@ -1,22 +1,13 @@
 /// A broadcast of which some renditions are no good: the others play, and the menu changes between them.
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Page } from 'playwright-core';
+import { expect, test } from 'vitest';
 import type * as Moqt from '../../src/moqt';
-import { launch, open, picture } from './support/browser';
+import { browserAndRelay } from './support/both';
+import { open, picture } from './support/browser';
 import { libraryPage } from './support/library';
 import { drawsMore, message, PATIENCE, until } from './support/player';
-import { type Relay, startRelay } from './support/relay';
 
-let browser: Browser;
-let relay: Relay;
-
-beforeAll(async () => {
-  [browser, relay] = await Promise.all([launch(), startRelay()]);
-}, 120_000);
-afterAll(async () => {
-  await browser?.close();
-  await relay?.stop();
-}, 60_000);
+const both = browserAndRelay();
 
 /**
  * What the broadcast lists, from the richest to the poorest; its tracks are LOC, a group each second. All are smaller than the
@@ -104,14 +95,14 @@ async function publish(page: Page): Promise<void> {
       send();
       setInterval(send, 1000 / rate);
     },
-    { url: `https://localhost:${relay.port}/`, hash: relay.hash, listed: LISTED },
+    { url: `https://localhost:${both.relay.port}/`, hash: both.relay.hash, listed: LISTED },
   );
 }
 
 test('renditions that are no good are left out, and the others play', { timeout: 240_000 }, async () => {
-  const source = await libraryPage(browser);
+  const source = await libraryPage(both.browser);
   await publish(source.page);
-  const { page, complaints } = await open(browser, `${relay.page}/live/odd`);
+  const { page, complaints } = await open(both.browser, `${both.relay.page}/live/odd`);
   const menu = page.getByRole('combobox', { name: 'Quality' });
   const offered = () => menu.locator('option').allTextContents();
 
