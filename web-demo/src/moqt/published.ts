@@ -5,8 +5,8 @@
 /// publisher puts into that many groups.
 
 import { MoqtError } from './errors';
-import type { Bytes, GroupWriter, Location, MoqObject, WriteOptions } from './types';
-import { NO_PROPERTIES, writeProperties } from './wire/property';
+import type { Bytes, GroupWriter, Location, MoqObject, Properties, WriteOptions } from './types';
+import { NO_PROPERTIES, PropertyType, writeProperties } from './wire/property';
 
 export interface PublishedTrackOptions {
   /** Publisher priority of its objects, 0 to 255; lower is more urgent. Default 128. */
@@ -26,6 +26,8 @@ export interface PublishedTrackOptions {
 export interface KeptGroup {
   readonly group: bigint;
   readonly objects: MoqObject[];
+  /** How many ids before it are of no group. */
+  readonly gap: bigint;
   ended: boolean;
 }
 
@@ -80,7 +82,10 @@ export class PublishedTrack {
     return this.#groups;
   }
 
-  /** Starts a group; its id must be larger than those before. The group before it ends, if it has not. */
+  /**
+   * Starts a group; its id must be larger than those before. The group before it ends, if it has not. The ids in between are
+   * declared never to exist, on the group's first object, so that nobody waits for them.
+   */
   beginGroup(group: bigint): GroupWriter {
     if (this.#ended) throw new MoqtError('usage', 0, 'the track has ended');
     const last = this.#groups.at(-1);
@@ -88,7 +93,8 @@ export class PublishedTrack {
       throw new MoqtError('usage', 0, `group ${group} does not come after group ${last.group}`);
     }
     if (last) this.#endGroup(last);
-    const kept: KeptGroup = { group, objects: [], ended: false };
+    const gap = this.#largest ? group - this.#largest.group - 1n : 0n;
+    const kept: KeptGroup = { group, objects: [], gap, ended: false };
     this.#groups.push(kept);
     if (this.#groups.length > this.#keepGroups) this.#groups.splice(0, this.#groups.length - this.#keepGroups);
     return {
@@ -124,14 +130,15 @@ export class PublishedTrack {
     if (this.subgroups === 'single' && subgroup !== first) {
       throw new MoqtError('usage', 0, `subgroup ${subgroup} in a track that was made for one subgroup per group`);
     }
+    const properties = propertiesOf(kept, options);
     // Refuses now what could not be sent later.
-    writeProperties(options.properties ?? NO_PROPERTIES);
+    writeProperties(properties);
     const object: MoqObject = {
       group: kept.group,
       subgroup,
       object: id,
       status: 'normal',
-      properties: options.properties ?? NO_PROPERTIES,
+      properties,
       payload,
       priority: this.priority,
     };
@@ -145,4 +152,10 @@ export class PublishedTrack {
     kept.ended = true;
     for (const listener of [...this.#listeners]) listener.groupEnd(kept);
   }
+}
+
+/** What the application gives; a group's first object tells of the gap before it. */
+function propertiesOf({ objects, gap }: KeptGroup, { properties = NO_PROPERTIES }: WriteOptions): Properties {
+  if (objects.length > 0 || gap === 0n) return properties;
+  return new Map<bigint, bigint | Bytes>([[PropertyType.priorGroupIdGap, gap], ...properties]);
 }

@@ -26,6 +26,22 @@ test('a track keeps its last groups and tells listeners of each object', () => {
   expect(heard).toEqual(['4/0', '4/5', 'end 4', '7/0', '7/5', 'end 7', '8/0', '8/5']);
 });
 
+test('the first object of a group tells how many ids before it are left out', () => {
+  const track = new PublishedTrack({ keepGroups: 10 });
+  const own = new Map([[2n, 7n]]);
+  for (const group of [1000n, 1001n, 2003n]) {
+    const writer = track.beginGroup(group);
+    writer.write(bytes('a'), { properties: own });
+    writer.write(bytes('b'), { properties: own });
+  }
+  // A group in which nothing was written does not exist either.
+  track.beginGroup(3000n);
+  track.beginGroup(3004n).write(bytes('a'));
+  const told = track.kept.map(({ objects }) => objects.map(({ properties }) => [...properties]));
+  const [plain, gap] = [[[2n, 7n]], (count: bigint) => [0x3cn, count]];
+  expect(told).toEqual([[plain, plain], [plain, plain], [[gap(1001n), ...plain], plain], [], [[gap(1000n)]]]);
+});
+
 test('ids that do not grow and writes after the end are refused', () => {
   const track = new PublishedTrack();
   const writer = track.beginGroup(2n);

@@ -13,6 +13,7 @@ export const MAX_VALUE = 65_535;
 export const PropertyType = {
   defaultPublisherPriority: 0x0en,
   immutable: 0x0bn,
+  priorGroupIdGap: 0x3cn,
 } as const;
 
 export interface Pair {
