@@ -11,6 +11,8 @@ import type { FromWorker, Settings } from './messages';
 
 /** Waits between attempts, in milliseconds; the last one repeats. */
 const WAITS = [200, 500, 1000, 2000, 5000];
+/** Most other relays that are kept. */
+const MAX_ALTERNATES = 32;
 /** How long a session that we are asked to leave serves its subscribers on. */
 const FAREWELL_MS = 2000;
 
@@ -42,16 +44,15 @@ export class Link {
   /** Runs until closed; throws what trying again cannot mend, with words for the user. */
   async run(): Promise<void> {
     let failures = 0;
-    /** Of the places, the one whose turn it is: what died seldom is back within a second. */
-    let turn = 0;
+    let last: string | undefined;
     let moveTo: string | undefined;
     while (!this.#stop.signal.aborted) {
       this.#tell({ kind: 'connecting', again: this.#wasLive });
-      const places = moveTo ? [this.#known(moveTo)] : await this.#places();
+      const place = moveTo ? this.#known(moveTo) : this.#after(last);
       moveTo = undefined;
-      const place = places[turn % places.length];
+      last = place.url;
       try {
-        moveTo = await this.#serve(place ?? this.#own);
+        moveTo = await this.#serve(place);
         failures = 0;
       } catch (error) {
         if (this.#stop.signal.aborted) return;
@@ -59,7 +60,6 @@ export class Link {
         this.#tell({ kind: 'warning', message: `${words(error)} Trying again.` });
         failures += 1;
       }
-      turn += 1;
       if (!moveTo) await this.#pause(WAITS[Math.min(failures, WAITS.length - 1)] ?? 5000);
     }
   }
@@ -72,11 +72,17 @@ export class Link {
     const pulse = new Pulse(session, SENDING);
     void session.closed.then(() => pulse.stop());
     try {
-      const publication = await session.publishNamespace(namespace, this.#track);
+      const publication = await Promise.race([
+        session.publishNamespace(namespace, this.#track),
+        pulse.gone.then(() => {
+          throw new ConnectError('timeout', 'The relay does not answer any more.');
+        }),
+      ]);
       this.#session = session;
       this.#wasLive = true;
       if (before) setTimeout(() => before.close(), FAREWELL_MS);
       this.#tell({ kind: 'live', relay: session.url });
+      void alternatesOfRelay(place).then((others) => this.#learn(others));
       const moved = await Promise.race([
         session.closed.then(() => undefined),
         publication.closed.then(() => undefined),
@@ -99,10 +105,24 @@ export class Link {
     return { url, hashes: hashesOf(certificateHashes.map((hash) => `sha256=${hash}`).join('&')) };
   }
 
-  /** The relay, and the other nodes that it tells of. */
-  async #places(): Promise<Endpoint[]> {
-    if (!this.#wasLive) this.#alternates = await alternatesOfRelay(this.#own);
-    return this.#wasLive ? [this.#own, ...this.#alternates] : [this.#own];
+  /**
+   * Of the relay and the others that are known, the one after `last`: what died seldom is back within a second. Until a relay
+   * took the broadcast it is the page's own alone, whose words are what the user has to hear.
+   */
+  #after(last: string | undefined): Endpoint {
+    const places = this.#wasLive ? [this.#own, ...this.#alternates] : [this.#own];
+    const at = places.findIndex(({ url }) => url === last);
+    return places[(at + 1) % places.length] ?? this.#own;
+  }
+
+  /** What relays tell of each other; the newest hashes of a certificate count. */
+  #learn(others: readonly Endpoint[]): void {
+    const known = new Map(this.#alternates.map((other) => [other.url, other]));
+    for (const other of others) {
+      if (other.url !== this.#own.url && (known.has(other.url) || known.size < MAX_ALTERNATES))
+        known.set(other.url, other);
+    }
+    this.#alternates = [...known.values()];
   }
 
   /** Where a relay sends us may be one that it told of before. */

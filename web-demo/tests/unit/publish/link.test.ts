@@ -115,6 +115,64 @@ test('a relay that answers no more is left for another one', async () => {
   await running;
 });
 
+test('the relay that died is not the next one, whatever failed before it served', async () => {
+  const first = session('https://a:1/');
+  moqt.connect.mockRejectedValueOnce(new ConnectError('timeout', 'The relay does not answer.'));
+  moqt.connect.mockResolvedValueOnce(first);
+  const { link, heard, running } = start(new PublishedTrack());
+  await heard('live', 1);
+  const second = session('https://b:2/');
+  moqt.connect.mockResolvedValueOnce(second);
+  first.end.close({ code: 0, reason: '', byPeer: true });
+  await heard('live', 2);
+  expect(moqt.connect.mock.calls.map(([url]) => url)).toEqual(['https://a:1/', 'https://a:1/', 'https://b:2/']);
+  link.close();
+  second.end.close({ code: 0, reason: '', byPeer: false });
+  await running;
+});
+
+test('a relay that falls silent before it takes the broadcast is given up', async () => {
+  vi.useFakeTimers();
+  const [first, second] = [session('https://a:1/'), session('https://a:1/')];
+  first.publishNamespace.mockReturnValue(new Promise(() => undefined));
+  first.ping.mockReturnValue(new Promise(() => undefined));
+  moqt.connect.mockResolvedValueOnce(first).mockResolvedValueOnce(second);
+  const { link, told, heard, running } = start(new PublishedTrack());
+  await vi.advanceTimersByTimeAsync(9000);
+  await heard('live', 1);
+  expect(first.close).toHaveBeenCalled();
+  expect(told).toContainEqual({ kind: 'warning', message: 'The relay does not answer any more. Trying again.' });
+  link.close();
+  second.end.close({ code: 0, reason: '', byPeer: false });
+  await running;
+});
+
+test('each relay that serves is asked anew for others and their certificates', async () => {
+  const [first, second, third] = ['https://a:1/', 'https://b:2/', 'https://c:3/'].map(session);
+  if (!first || !second || !third) throw new Error('three sessions');
+  const newer = 'ef'.repeat(32);
+  const answers: Record<string, unknown[]> = {
+    'http://a:1': [{ url: 'https://b:2/', sha256: HASH }],
+    'https://b:2': [
+      { url: 'https://a:1/', sha256: HASH },
+      { url: 'https://c:3/', sha256: newer },
+    ],
+  };
+  vi.stubGlobal('fetch', async (url: string) => new Response(JSON.stringify(answers[new URL(url).origin] ?? [])));
+  moqt.connect.mockResolvedValueOnce(first).mockResolvedValueOnce(second).mockResolvedValueOnce(third);
+  const { link, heard, running } = start(new PublishedTrack());
+  await heard('live', 1);
+  first.end.close({ code: 0, reason: '', byPeer: true });
+  await heard('live', 2);
+  second.end.close({ code: 0, reason: '', byPeer: true });
+  await heard('live', 3);
+  expect(moqt.connect.mock.calls.map(([url]) => url)).toEqual(['https://a:1/', 'https://b:2/', 'https://c:3/']);
+  expect(moqt.connect.mock.calls[2]?.[1]).toMatchObject({ certificateHashes: [new Uint8Array(32).fill(0xef)] });
+  link.close();
+  third.end.close({ code: 0, reason: '', byPeer: false });
+  await running;
+});
+
 test('a relay that sends us away is left once the next one serves', async () => {
   const [first, second] = [session('https://a:1/'), session('https://c:3/')];
   moqt.connect.mockResolvedValueOnce(first).mockResolvedValueOnce(second);
