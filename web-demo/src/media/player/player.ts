@@ -5,6 +5,7 @@ import { ConnectError, type Session } from '../../moqt';
 import { isForbidden, isMissing } from '../catalog/open';
 import { Drought } from '../core/drought';
 import type { Endpoint, Endpoints } from '../core/endpoints';
+import { Pace } from '../core/pace';
 import { Pulse } from '../io/pulse';
 import { dial, learnAlternates } from '../io/relay';
 import { playRound } from './round';
@@ -36,6 +37,7 @@ export class Player {
   readonly #stop = new AbortController();
   readonly #began = performance.now();
   readonly #drought = new Drought();
+  readonly #pace = new Pace();
   #session: Session | undefined;
   #firstFrame: number | undefined;
   #chooser: VideoChooser | undefined;
@@ -194,10 +196,12 @@ export class Player {
     pulse.gone.then(() => session.close());
     over.then(() => pulse.stop());
     while (open && !this.#stop.signal.aborted) {
+      const began = performance.now();
       try {
         await this.#round(session, over, () => {
           pulse.heard();
           this.#drought.heard(performance.now());
+          this.#pace.reset();
         });
         if (open) {
           this.#tell('waiting', 'Nothing comes from the broadcast at present; waiting for it …');
@@ -208,6 +212,7 @@ export class Player {
         await Promise.race([over, this.#explain(session, error)]);
       }
       this.#stage.clear();
+      await Promise.race([over, pause(this.#pace.next(performance.now() - began), this.#stop.signal)]);
       if (open && this.#options.endpoints.all.length > 1 && this.#drought.over(performance.now())) {
         return 'dry';
       }
@@ -254,6 +259,7 @@ export class Player {
     }
   }
 
+  /// Waits for an announcement, for some seconds.
   async #announced(session: Session): Promise<void> {
     const { namespace } = this.#options;
     const changes = session.namespaces(namespace);
@@ -270,6 +276,7 @@ export class Player {
       clearTimeout(cancel);
       changes.cancel();
     }
+    this.#pace.reset();
     await pause(500, this.#stop.signal);
   }
 
