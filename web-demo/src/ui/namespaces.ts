@@ -21,7 +21,11 @@ export async function followNamespaces(listener: NamespaceListener): Promise<nev
   for (;;) {
     try {
       const session = await dial(own);
-      endpoints.connected();
+      // One that accepts and ends at once is not asked again at once.
+      session.ping().then(
+        () => endpoints.answered(),
+        () => undefined,
+      );
       listener.begin();
       await follow(session, listener);
       listener.problem('The relay is gone; looking again …');

@@ -3,7 +3,7 @@ import { open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { launch, open, picture } from './support/browser';
+import { exceptions, launch, open, picture } from './support/browser';
 import { makeClip, pictureNumber, RATE } from './support/clip';
 import { run, scratch } from './support/files';
 import { Link } from './support/link';
@@ -64,6 +64,24 @@ test.for([
     await Promise.all([publisher, other, own].map((running) => running.stop()));
   },
 );
+
+test('the page looks at another relay for a broadcast that pauses, and comes back', { timeout: 240_000 }, async () => {
+  const [other, own] = await startMesh();
+  const publisher = startPublisher(other, 'live/paused', ['--loop', clip]);
+  const { page, complaints } = await open(browser, `${own.page}/live/paused`);
+  await drawsMore(page, RATE);
+  await publisher.stop();
+  await page.locator('headwater-watch .message').filter({ hasText: 'has paused' }).waitFor({ timeout: PATIENCE });
+  await until(page, 'at the other relay', ({ relay }) => relay.includes(String(other.port)));
+  await until(page, 'back at its own', ({ relay }) => relay.includes(String(own.port)));
+  const again = startPublisher(other, 'live/paused', ['--loop', clip]);
+  await drawsMore(page, RATE);
+  expect(await message(page)).toBe('');
+  // The other's pages come with a certificate that the browser does not know.
+  expect(exceptions(complaints)).toEqual([]);
+  await page.close();
+  await Promise.all([again, other, own].map((running) => running.stop()));
+});
 
 test('the page says that its only relay is silent, and goes on when it is back', { timeout: 240_000 }, async () => {
   const relay = await startRelay();

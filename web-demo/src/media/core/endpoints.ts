@@ -1,7 +1,8 @@
 /// Where to connect next: the relay that was asked for, then the others the page was told of, in turn.
 ///
 /// Each end of a session moves on to the next place at once, since what died seldom is back within a second. Waits begin
-/// once all were tried without success: a quarter of a second, doubling up to five seconds. Pure.
+/// once all were tried without success: a quarter of a second, doubling up to five seconds. While the place at hand works and
+/// has nothing to play, one other at a time may be looked at. Pure.
 
 export interface Endpoint {
   readonly url: string;
@@ -18,6 +19,9 @@ export class Endpoints {
   #list: Endpoint[];
   #at = 0;
   #failures = 0;
+  /// Where the page belongs while it looks elsewhere.
+  #home: number | undefined;
+  #looks = 0;
 
   constructor(first: readonly Endpoint[]) {
     this.#list = first.slice(0, MAX_ENDPOINTS);
@@ -43,14 +47,40 @@ export class Endpoints {
     }
   }
 
-  connected(): void {
+  /// The relay answered; a session alone is no success, it may end at once.
+  answered(): void {
     this.#failures = 0;
   }
 
-  /// The session ended or was not made; returns how long to wait in milliseconds before `current` is tried.
+  /// Media came: the page belongs where it is.
+  heard(): void {
+    this.#failures = 0;
+    this.#home = undefined;
+  }
+
+  /// Whether this is a look elsewhere.
+  get elsewhere(): boolean {
+    return this.#home !== undefined;
+  }
+
+  /// Turns to another place for a look, to each in turn; or back.
+  look(): void {
+    const others = this.#list.length - 1;
+    if (this.#home !== undefined) {
+      this.#at = this.#home;
+      this.#home = undefined;
+    } else if (others > 0) {
+      this.#home = this.#at;
+      this.#at = (this.#at + 1 + (this.#looks % others)) % this.#list.length;
+      this.#looks += 1;
+    }
+  }
+
+  /// The session ended or was not made, which ends a look elsewhere; returns how long to wait in milliseconds before `current` is tried.
   failed(): number {
     this.#failures += 1;
-    this.#at = (this.#at + 1) % Math.max(1, this.#list.length);
+    this.#at = this.#home ?? (this.#at + 1) % Math.max(1, this.#list.length);
+    this.#home = undefined;
     const rounds = Math.floor(this.#failures / Math.max(1, this.#list.length));
     return rounds === 0 ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(10, rounds - 1));
   }

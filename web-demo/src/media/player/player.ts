@@ -19,6 +19,9 @@ const ASK_AGAIN = 3000;
 /// After a refusal.
 const ASK_AGAIN_LATER = 10_000;
 
+const ELSEWHERE = 'Nothing comes; looking at another relay …';
+const BACK = 'Nothing comes there either; back to the relay before …';
+
 export interface PlayerOptions {
   readonly canvas: HTMLCanvasElement;
   readonly endpoints: Endpoints;
@@ -36,9 +39,10 @@ export class Player {
   readonly #stage: Stage;
   readonly #stop = new AbortController();
   readonly #began = performance.now();
-  readonly #drought = new Drought();
+  readonly #drought = new Drought(0.5 + Math.random());
   readonly #pace = new Pace();
   #session: Session | undefined;
+  #runsDry: () => void = () => {};
   #firstFrame: number | undefined;
   #chooser: VideoChooser | undefined;
   #wish: string | undefined;
@@ -131,6 +135,9 @@ export class Player {
 
   #beat(): void {
     this.#stage.tick();
+    if (this.#drought.look(performance.now()) && this.#options.endpoints.all.length > 1) {
+      this.#runsDry();
+    }
     const shown = this.#options.canvas.clientHeight * devicePixelRatio;
     this.#chooser?.update(pageNow(), document.hidden ? 0 : shown);
     const { state } = this.#stage.clock;
@@ -145,21 +152,27 @@ export class Player {
     const { endpoints } = this.#options;
     let trouble = '';
     while (!this.#stop.signal.aborted) {
-      const again = this.#firstFrame === undefined ? 'Connecting' : 'The connection was lost; connecting again';
-      this.#tell('connecting', trouble === '' ? `${again} …` : `${trouble} Trying again …`);
+      const again = this.#firstFrame === undefined ? 'Connecting …' : 'The connection was lost; connecting again …';
+      this.#tell('connecting', trouble || again);
+      this.#drought.begin(performance.now(), endpoints.elsewhere);
+      let wait: number | undefined;
       try {
         const endpoint = this.#endpoint();
         const { token } = this.#options;
         const { signal } = this.#stop;
         const session = await dial(endpoint, token === undefined ? { signal } : { signal, token });
         trouble = '';
-        endpoints.connected();
+        this.#drought.begin(performance.now(), endpoints.elsewhere);
         this.#session = session;
         learnAlternates(endpoint, endpoints);
-        trouble = (await this.#watch(session)) === 'dry' ? 'Nothing comes from this relay any more.' : '';
+        if ((await this.#watch(session)) === 'dry') {
+          trouble = endpoints.elsewhere ? BACK : ELSEWHERE;
+          endpoints.look();
+          wait = 0;
+        }
         session.close();
       } catch (error) {
-        trouble = wordsOf(error);
+        trouble = `${wordsOf(error)} Trying again …`;
         if (error instanceof ConnectError && error.kind === 'unsupported') {
           this.#tell('failed', error.message);
           return;
@@ -167,7 +180,7 @@ export class Player {
       }
       this.#session = undefined;
       this.#stage.clear();
-      await pause(endpoints.failed(), this.#stop.signal);
+      await pause(wait ?? endpoints.failed(), this.#stop.signal);
     }
   }
 
@@ -182,6 +195,14 @@ export class Player {
   /// Plays round after round until the session ends, or it is time to look at another relay.
   async #watch(session: Session): Promise<'over' | 'dry'> {
     let open = true;
+    let isDry = false;
+    const dry = new Promise<void>((resolve) => {
+      this.#runsDry = () => {
+        isDry = true;
+        open = false;
+        resolve();
+      };
+    });
     const closed = session.closed.then(() => {
       open = false;
     });
@@ -191,7 +212,7 @@ export class Player {
       }
       open = false;
     });
-    const over = Promise.race([closed, moved]);
+    const over = Promise.race([closed, moved, dry]);
     const pulse = new Pulse(session);
     pulse.gone.then(() => session.close());
     over.then(() => pulse.stop());
@@ -201,6 +222,7 @@ export class Player {
         await this.#round(session, over, () => {
           pulse.heard();
           this.#drought.heard(performance.now());
+          this.#options.endpoints.heard();
           this.#pace.reset();
         });
         if (open) {
@@ -213,11 +235,9 @@ export class Player {
       }
       this.#stage.clear();
       await Promise.race([over, pause(this.#pace.next(performance.now() - began), this.#stop.signal)]);
-      if (open && this.#options.endpoints.all.length > 1 && this.#drought.over(performance.now())) {
-        return 'dry';
-      }
     }
-    return 'over';
+    this.#runsDry = () => {};
+    return isDry ? 'dry' : 'over';
   }
 
   async #round(session: Session, over: Promise<void>, heard: () => void): Promise<void> {
@@ -234,10 +254,14 @@ export class Player {
       wish: () => this.#wish,
       playing: (chooser) => {
         this.#chooser = chooser;
+        this.#options.endpoints.answered();
         this.#tell('playing', '');
       },
       renditions: (...list) => events.renditions(...list),
-      waiting: (message) => this.#tell('waiting', message),
+      waiting: (message) => {
+        this.#options.endpoints.answered();
+        this.#tell('waiting', message);
+      },
     });
   }
 
@@ -245,6 +269,9 @@ export class Player {
   async #explain(session: Session, error: unknown): Promise<void> {
     const { signal } = this.#stop;
     const name = this.#options.namespace.join('/');
+    if (isMissing(error) || isForbidden(error)) {
+      this.#options.endpoints.answered();
+    }
     if (isMissing(error)) {
       const gone =
         this.#firstFrame === undefined ? `There is no broadcast ${name} yet` : `The broadcast ${name} has paused`;

@@ -158,8 +158,33 @@ describe('places to connect to', () => {
       endpoints.failed();
     }
     expect(endpoints.failed()).toBe(5000);
-    endpoints.connected();
+    endpoints.answered();
     expect(endpoints.failed()).toBe(0);
+  });
+
+  it('looks elsewhere, at each of the others in turn, and comes back', () => {
+    const endpoints = new Endpoints(['a', 'b', 'c'].map((host) => ({ url: `https://${host}/`, hashes: [] })));
+    const places: string[] = [];
+    for (let turn = 0; turn < 6; turn += 1) {
+      endpoints.look();
+      places.push(`${endpoints.current?.url} ${endpoints.elsewhere}`);
+    }
+    const [home, b, c] = ['https://a/ false', 'https://b/ true', 'https://c/ true'];
+    expect(places).toEqual([b, home, c, home, b, home]);
+    // A place that cannot be reached is a look that failed, and no reason to move on.
+    endpoints.look();
+    expect([endpoints.failed(), endpoints.current?.url, endpoints.elsewhere]).toEqual([0, 'https://a/', false]);
+    // Where media comes, the page stays.
+    endpoints.look();
+    endpoints.heard();
+    expect([endpoints.current?.url, endpoints.elsewhere]).toEqual(['https://b/', false]);
+    expect([endpoints.failed(), endpoints.current?.url]).toEqual([0, 'https://c/']);
+  });
+
+  it('has nowhere to look without others', () => {
+    const endpoints = new Endpoints([{ url: 'https://a/', hashes: [] }]);
+    endpoints.look();
+    expect([endpoints.current?.url, endpoints.elsewhere]).toEqual(['https://a/', false]);
   });
 
   it('reads hashes from the fragment, and nothing else', () => {
