@@ -6,8 +6,9 @@
 //!
 //! A frame says when it is shown, not how long nor when it is decoded. Its duration is the way to the next one, so one frame is
 //! held back; frames shown before the one they follow are decoded right after it. A time far from those before it counts only if
-//! the next one agrees. H.264 and H.265 without `description` keep their parameter sets in the stream (`avc3`, `hev1`); those that LOC
-//! has in properties are put there, before each keyframe.
+//! the next one agrees more with it than with those before. A time that is a little behind is raised: the muxer would take it for
+//! a publisher that starts over, and put the track out of step with the others. H.264 and H.265 without `description` keep their
+//! parameter sets in the stream (`avc3`, `hev1`); those that LOC has in properties are put there, before each keyframe.
 //! Not read: more than two channels of Opus.
 
 mod header;
@@ -143,9 +144,14 @@ pub struct Repackager {
 const MAX_SECONDS: u32 = 2;
 /// Frames per second, as long as nothing tells.
 const USUAL_RATE: u32 = 50;
-/// So far a time may be behind that of the frame before, or ahead of it, without being doubted.
+/// So far a time may be behind that of the frame before without being doubted: a picture may be shown before the one it follows.
 const MAX_SECONDS_BACK: u64 = 10;
-const MAX_SECONDS_AHEAD: u64 = 600;
+/// The same for keyframes and sound, which are in order.
+const MAX_SECONDS_BACK_KEY: u64 = 1;
+/// So far it may be ahead without being doubted.
+const MAX_SECONDS_AHEAD: u64 = 10;
+/// So far it may be ahead of a doubted one to agree with it: the longest pause.
+const MAX_SECONDS_PAUSE: u64 = 600;
 /// Largest decoder configuration that is read, in bytes.
 pub(super) const MAX_DESCRIPTION: usize = 16 << 10;
 
@@ -173,21 +179,24 @@ impl Repackager {
         let Some(frame) = self.read(object)? else {
             return Ok(None);
         };
-        let agrees = self.held.is_none() || self.follows_held(frame.pts);
         let astray = match self.doubted.take() {
-            Some(doubted) if self.is_near(doubted.pts, frame.pts) => {
+            Some(doubted) if self.has_moved(&doubted, &frame) => {
                 // The publisher has moved. A frame that nobody agreed with stays behind.
-                let alone = self.held.take_if(|held| !held.sure).is_some();
+                let alone = self.is_alone(&doubted);
+                if alone {
+                    self.held = None;
+                }
                 self.place(doubted)?;
                 self.place(frame)?;
+                self.held.iter_mut().for_each(|held| held.sure = true);
                 alone
             }
-            doubted if agrees => {
-                self.place(frame)?;
-                doubted.is_some()
-            }
             doubted => {
-                self.doubted = Some(frame);
+                if self.held.is_none() || self.follows_held(&frame) {
+                    self.place(frame)?;
+                } else {
+                    self.doubted = Some(frame);
+                }
                 doubted.is_some()
             }
         };
@@ -202,6 +211,13 @@ impl Repackager {
     /// # Errors
     /// A frame does not fit the format, or nothing agrees with its time; it is left out.
     pub fn finish(&mut self) -> Result<Option<Bytes>, FrameError> {
+        // The last frame may have come after a pause.
+        let pause = self.held.as_ref().zip(self.doubted.as_ref());
+        let pause =
+            pause.is_some_and(|(held, doubted)| self.is_near(held.sample.pts(), doubted, MAX_SECONDS_PAUSE));
+        if let Some(last) = self.doubted.take_if(|_| pause) {
+            self.place(last)?;
+        }
         if let Some(last) = self.held.take() {
             self.fragment(last.sample, None)?;
         }
@@ -244,14 +260,18 @@ impl Repackager {
 
     /// Gives a frame its place behind the one that is held, which is complete with that.
     fn place(&mut self, frame: Frame) -> Result<(), FrameError> {
+        let sure = self.follows_held(&frame);
         let Frame { pts, keyframe, data } = frame;
-        let sure = self.follows_held(pts);
         let dts = match &self.held {
-            // Only a keyframe may be behind: its publisher has started over.
-            Some(before) if sure && !keyframe => pts.max(before.sample.dts + 1),
+            Some(before) if sure => pts.max(before.sample.dts + 1),
+            // First of all, or moved.
             _ => pts,
         };
-        let offset = i64::try_from(pts).unwrap_or(i64::MAX) - i64::try_from(dts).unwrap_or(i64::MAX);
+        let shown = match self.framing.kind {
+            MediaKind::Video => pts,
+            MediaKind::Audio => dts,
+        };
+        let offset = i64::try_from(shown).unwrap_or(i64::MAX) - i64::try_from(dts).unwrap_or(i64::MAX);
         let sample = Sample {
             track: 0,
             dts,
@@ -286,17 +306,38 @@ impl Repackager {
         }
     }
 
-    /// Whether `pts` may be that of the frame behind the one that is held.
-    fn follows_held(&self, pts: u64) -> bool {
+    /// Whether the time of `frame` may be that of the one behind the held one.
+    fn follows_held(&self, frame: &Frame) -> bool {
         self.held
             .as_ref()
-            .is_some_and(|held| self.is_near(held.sample.pts(), pts))
+            .is_some_and(|held| self.is_near(held.sample.pts(), frame, MAX_SECONDS_AHEAD))
     }
 
-    fn is_near(&self, before: u64, pts: u64) -> bool {
+    /// Whether `frame` agrees with the doubted one before it, and not more with the one that is held.
+    fn has_moved(&self, doubted: &Frame, frame: &Frame) -> bool {
+        let held = self.held.as_ref().filter(|_| self.follows_held(frame));
+        let way = |pts: u64| pts.abs_diff(frame.pts);
+        self.is_near(doubted.pts, frame, MAX_SECONDS_PAUSE)
+            && held.is_none_or(|held| way(doubted.pts) < way(held.sample.pts()))
+    }
+
+    /// Whether nothing agrees with the held frame: neither the one before it nor, after a pause, `next`.
+    fn is_alone(&self, next: &Frame) -> bool {
+        self.held
+            .as_ref()
+            .is_some_and(|held| !held.sure && !self.is_near(held.sample.pts(), next, MAX_SECONDS_PAUSE))
+    }
+
+    /// Whether `frame` is shown at most so many seconds after the time `before`, and hardly before it.
+    fn is_near(&self, before: u64, frame: &Frame, ahead: u64) -> bool {
         let seconds = |seconds: u64| seconds.saturating_mul(self.framing.timescale.into());
-        pts.saturating_add(seconds(MAX_SECONDS_BACK)) >= before
-            && pts <= before.saturating_add(seconds(MAX_SECONDS_AHEAD))
+        let back = if frame.keyframe {
+            MAX_SECONDS_BACK_KEY
+        } else {
+            MAX_SECONDS_BACK
+        };
+        frame.pts.saturating_add(seconds(back)) >= before
+            && frame.pts <= before.saturating_add(seconds(ahead))
     }
 }
 

@@ -1,6 +1,7 @@
-//! What becomes of bare frames: those of hang here, of LOC in `loc`.
+//! What becomes of bare frames: those of hang here, of LOC in `loc`, their times in `times`.
 
 mod loc;
+mod times;
 
 use super::*;
 use crate::media::mux::{MuxError, Muxer};
