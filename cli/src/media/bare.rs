@@ -8,12 +8,13 @@
 //! held back; frames shown before the one they follow are decoded right after it. A time far from those before it counts only if
 //! the next one agrees more with it than with those before. A time that is a little behind is raised: the muxer would take it for
 //! a publisher that starts over, and put the track out of step with the others. H.264 and H.265 without `description` keep their
-//! parameter sets in the stream (`avc3`, `hev1`); those that LOC has in properties are put there, before each keyframe.
+//! parameter sets in the stream (`avc3`, `hev1`); those that LOC has in properties are put there, before each keyframe (`sets`).
 //! Not read: more than two channels of Opus.
 
 mod header;
 mod loc;
 mod records;
+mod sets;
 mod units;
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ pub(super) use header::{Described, header};
 pub use records::Codec;
 pub use units::Parameters;
 
+use self::sets::Sets;
 use super::cmaf::{self, EncodeError};
 use super::{MediaKind, Sample};
 
@@ -128,8 +130,9 @@ struct Frame {
 #[derive(Debug)]
 pub struct Repackager {
     framing: Framing,
-    /// The newest that objects have brought.
-    parameters: Option<Parameters>,
+    sets: Sets,
+    /// A keyframe was left out: what follows cannot be decoded until the next one.
+    broken: bool,
     held: Option<Held>,
     /// Its time is far from that of the one held.
     doubted: Option<Frame>,
@@ -162,7 +165,8 @@ impl Repackager {
         Self {
             usual: framing.timescale / USUAL_RATE,
             framing,
-            parameters: None,
+            sets: Sets::default(),
+            broken: false,
             held: None,
             doubted: None,
             ready: Vec::new(),
@@ -173,7 +177,7 @@ impl Repackager {
     /// Takes an object; returns the frames that are complete with it as a CMAF object.
     ///
     /// # Errors
-    /// The object is not so framed; it is left out. With [`FrameError::Astray`] and [`FrameError::Encode`] it is taken, and one before
+    /// The object is not so framed; it is left out, and with a keyframe those that need it. With [`FrameError::Astray`] and [`FrameError::Encode`] it is taken, and one before
     /// it is left out.
     pub fn push(&mut self, object: Object<'_>) -> Result<Option<Bytes>, FrameError> {
         let Some(frame) = self.read(object)? else {
@@ -190,6 +194,10 @@ impl Repackager {
                 self.place(frame)?;
                 self.held.iter_mut().for_each(|held| held.sure = true);
                 alone
+            }
+            Some(doubted) if self.breaks(&doubted, &frame) => {
+                self.broken = true;
+                true
             }
             doubted => {
                 if self.held.is_none() || self.follows_held(&frame) {
@@ -229,32 +237,35 @@ impl Repackager {
 
     /// The frame of an object, cut as an MP4 has it.
     fn read(&mut self, object: Object<'_>) -> Result<Option<Frame>, FrameError> {
-        let read = loc::read(&self.framing, object)?;
+        let video = self.framing.kind == MediaKind::Video;
+        let read = loc::read(&self.framing, object).inspect_err(|_| self.broken |= video && object.first)?;
         if read.data.is_empty() {
             return Ok(None);
         }
         let (pts, keyframe) = (read.pts, read.keyframe);
+        if self.broken && !keyframe {
+            return Ok(None);
+        }
+        self.broken = video && keyframe;
         let data = match &self.framing.units {
             Units::Ready => read.data,
             Units::StartCodes => units::of_stream(&read.data).ok_or(FrameError::NoStartCode)?,
             Units::Either(codec, known) => {
+                let known = known.as_ref();
                 if let Some(config) = read.config {
-                    let parameters = Parameters::read(*codec, config).ok_or(FrameError::Config)?;
-                    self.parameters = Some(parameters);
+                    let config = Parameters::read(*codec, config).ok_or(FrameError::Config)?;
+                    self.sets.take(config, known);
                 }
-                let parameters = self.parameters.as_ref().or(known.as_ref());
-                let data = units::of_either(&read.data, parameters).ok_or(FrameError::Lengths)?;
-                let header = known
-                    .as_ref()
-                    .map(Parameters::sets)
-                    .filter(|sets| !sets.is_empty());
+                let config = self.sets.config(known);
+                let data = units::of_either(&read.data, config).ok_or(FrameError::Lengths)?;
                 if keyframe {
-                    with_parameters(*codec, data, parameters.map(Parameters::sets), header)?
+                    self.sets.complete(*codec, data, known)?
                 } else {
                     data
                 }
             }
         };
+        self.broken = false;
         Ok(Some(Frame { pts, keyframe, data }))
     }
 
@@ -321,6 +332,11 @@ impl Repackager {
             && held.is_none_or(|held| way(doubted.pts) < way(held.sample.pts()))
     }
 
+    /// Whether `frame` cannot be decoded without the doubted one before it.
+    fn breaks(&self, doubted: &Frame, frame: &Frame) -> bool {
+        self.framing.kind == MediaKind::Video && doubted.keyframe && !frame.keyframe
+    }
+
     /// Whether nothing agrees with the held frame: neither the one before it nor, after a pause, `next`.
     fn is_alone(&self, next: &Frame) -> bool {
         self.held
@@ -339,22 +355,6 @@ impl Repackager {
         frame.pts.saturating_add(seconds(back)) >= before
             && frame.pts <= before.saturating_add(seconds(ahead))
     }
-}
-
-/// A keyframe behind the parameter sets to decode it with, unless it has its own or `header` has the same.
-fn with_parameters(
-    codec: Codec,
-    frame: Bytes,
-    sets: Option<&Bytes>,
-    header: Option<&Bytes>,
-) -> Result<Bytes, FrameError> {
-    if sets == header && header.is_some() || units::has_parameters(codec, &frame) {
-        return Ok(frame);
-    }
-    let sets = sets
-        .filter(|sets| !sets.is_empty())
-        .ok_or(FrameError::NoParameters)?;
-    Ok([sets.as_ref(), &frame].concat().into())
 }
 
 #[cfg(test)]

@@ -121,6 +121,67 @@ fn a_record_in_the_catalog_is_in_the_header_and_another_one_in_the_stream() {
 }
 
 #[test]
+fn parameter_sets_that_were_in_force_before_are_put_back() {
+    let known = record(4);
+    let track = Described {
+        description: Some(&known),
+        ..described(MediaKind::Video, "avc1.42C01E")
+    };
+    let mut other = record(4);
+    *other.last_mut().unwrap() ^= 1;
+    let frame = || bytes(&[0, 0, 0, 2, 0x65, 1]);
+    let objects = [
+        (true, with_config(0, &known), frame()),
+        (true, with_config(33_000, &other), frame()),
+        (true, with_config(66_000, &known), frame()),
+        (true, at(99_000), frame()),
+    ];
+    let (_, samples, errors) = run(&track, MICROS, &objects);
+    assert_eq!(errors, [""; 0]);
+    let mut changed = sets();
+    *changed.last_mut().unwrap() ^= 1;
+    let behind = |sets: &[u8]| [sets, &[0, 0, 0, 2, 0x65, 1]].concat();
+    let expected = [&[][..], &changed, &sets(), &sets()].map(behind);
+    assert!(samples.iter().map(|sample| &sample.3).eq(&expected));
+}
+
+#[test]
+fn a_stream_that_brings_its_parameter_sets_once_goes_on() {
+    let first = [&[0, 0, 0, 1], SPS, &[0, 0, 0, 1], PPS, &[0, 0, 1, 0x65, 9]].concat();
+    let objects = [
+        (true, at(0), first.into()),
+        (false, at(33_000), bytes(&[0, 0, 0, 1, 0x41, 1])),
+        (true, at(66_000), bytes(&[0, 0, 0, 1, 0x65, 2])),
+        (false, at(99_000), bytes(&[0, 0, 0, 1, 0x41, 3])),
+    ];
+    let track = described(MediaKind::Video, "avc3.42C01E");
+    let (_, samples, errors) = run(&track, MICROS, &objects);
+    assert_eq!(errors, [""; 0]);
+    let last: Vec<_> = samples.iter().map(|sample| *sample.3.last().unwrap()).collect();
+    assert_eq!(last, [9, 1, 2, 3]);
+}
+
+#[test]
+fn frames_behind_a_keyframe_that_is_left_out_wait_for_the_next_one() {
+    let delta = |n| Bytes::from(vec![0, 0, 0, 2, 0x41, n]);
+    let key = |n| Bytes::from(vec![0, 0, 0, 2, 0x65, n]);
+    let objects = [
+        (true, with_config(0, &record(4)), key(0)),
+        (false, at(33_000), delta(1)),
+        (true, at(66_000), bytes(&[0, 0, 0, 9, 0x65, 2])),
+        (false, at(99_000), delta(3)),
+        (false, at(132_000), delta(4)),
+        (true, at(165_000), key(5)),
+        (false, at(198_000), delta(6)),
+    ];
+    let track = described(MediaKind::Video, "avc3.42C01E");
+    let (_, samples, errors) = run(&track, MICROS, &objects);
+    assert_eq!(errors, [FrameError::Lengths.to_string()]);
+    let last: Vec<_> = samples.iter().map(|sample| *sample.3.last().unwrap()).collect();
+    assert_eq!(last, [0, 1, 5, 6]);
+}
+
+#[test]
 fn frames_with_start_codes_or_with_their_own_parameter_sets_are_taken() {
     let stream = [&[0, 0, 0, 1], SPS, &[0, 0, 0, 1], PPS, &[0, 0, 1, 0x65, 9]].concat();
     let short = [&[0, 0, 1], SPS, &[0, 0, 1], PPS, &[0, 0, 1, 0x65, 9]].concat();

@@ -108,3 +108,17 @@ fn a_publisher_that_starts_over_a_few_seconds_behind_loses_nothing() {
     );
     assert_eq!(samples[4].0 - samples[2].0, 66_000);
 }
+
+#[test]
+fn pictures_behind_a_stray_keyframe_wait_for_the_next_one() {
+    let times = [
+        (true, 60_000),
+        (false, 60_033),
+        (true, 45_000),
+        (false, 60_099),
+        (false, 60_132),
+        (true, 60_165),
+    ];
+    let (samples, _) = pictures(&times);
+    assert_eq!(frames(&samples), [0, 1, 5]);
+}
