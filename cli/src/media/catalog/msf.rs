@@ -139,7 +139,11 @@ struct AnyTrack {
 impl AnyTrack {
     fn channels(&self) -> Option<u32> {
         match &self.channel_config {
-            Some(Value::String(text)) => text.parse().ok(),
+            Some(Value::String(text)) => match text.as_str() {
+                "mono" => Some(1),
+                "stereo" => Some(2),
+                number => number.parse().ok(),
+            },
             Some(Value::Number(number)) => number.as_u64().and_then(|number| number.try_into().ok()),
             _ => None,
         }
@@ -209,10 +213,13 @@ fn add(catalog: &mut Catalog, track: AnyTrack, inits: &[InitData]) {
             .find(|init| init.id == *id && init.kind == INLINE)
             .map(|init| init.data.as_str())
     };
-    let init = track.init_data.as_deref().or_else(by_ref).and_then(decode_base64);
+    let text = track.init_data.as_deref().or_else(by_ref);
+    let init = text.and_then(decode_base64);
     let made = if packaging == CMAF {
         init.map(|init| (init, None))
             .ok_or_else(|| "no init data".to_owned())
+    } else if text.is_some() && init.is_none() {
+        Err("loc, with a description that is no base64".to_owned())
     } else {
         of_loc(&track, kind, codec, init.as_deref()).map_err(|why| format!("loc, {why}"))
     };

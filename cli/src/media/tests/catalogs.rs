@@ -106,6 +106,9 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
             { "name": "n", "packaging": "loc", "codec": "vp8" },
             { "name": "d", "packaging": "loc", "codec": "avc1.42e01e", "width": 640, "height": 360, "initData": "AAEC" },
             { "name": "l", "packaging": "loc", "codec": "vp8", "width": 640, "height": 360, "initData": "A".repeat(30_000) },
+            { "name": "b", "packaging": "loc", "codec": "avc1.42e01e", "width": 640, "height": 360, "initData": "AU!AHv" },
+            { "name": "s", "packaging": "loc", "codec": "opus", "channelConfig": "stereo" },
+            { "name": "m", "packaging": "loc", "codec": "opus", "channelConfig": "mono" },
         ],
         // A record with a sequence and a picture parameter set.
         "initDataList": [{ "id": "i", "data": "AULAHv/hAARnQsAeAQACaM4=" }],
@@ -114,20 +117,24 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
     let inits: Vec<_> = catalog.tracks.iter().map(|track| track.init.clone()).collect();
     let muxer = Muxer::new(&inits).unwrap();
     let codecs: Vec<_> = muxer.tracks().iter().map(|track| track.codec.as_str()).collect();
-    assert_eq!(codecs, ["avc3.42e01e", "avc1.42c01e", "opus"]);
+    assert_eq!(codecs, ["avc3.42e01e", "avc1.42c01e", "opus", "opus", "opus"]);
+    let channels: Vec<_> = muxer.tracks().iter().filter_map(|track| track.channels).collect();
+    assert_eq!(channels, [1, 2, 1]);
     let times: Vec<_> = catalog
         .tracks
         .iter()
         .filter_map(|track| Some(track.framing.as_ref()?.time))
         .collect();
     let of = |per_second| Time::Property { per_second };
-    assert_eq!(times, [of(1_000_000), of(1_000_000), of(48_000)]);
+    let micros = of(1_000_000);
+    assert_eq!(times, [micros, micros, of(48_000), micros, micros]);
     assert_eq!(
         catalog.skipped,
         [
             "n (loc, without the size of its pictures)",
             "d (loc, with a damaged description)",
             "l (loc, with a description too large)",
+            "b (loc, with a description that is no base64)",
         ]
     );
 }
