@@ -11,6 +11,7 @@
 //! parameter sets in the stream (`avc3`, `hev1`); those that LOC has in properties are put there, before each keyframe (`sets`).
 //! Not read: more than two channels of Opus.
 
+mod adts;
 mod header;
 mod loc;
 mod records;
@@ -47,6 +48,9 @@ pub enum FrameError {
     /// A frame of H.264 or H.265 with neither start codes nor lengths that add up.
     #[error("the frame has no start code, and lengths of its parts that do not add up")]
     Lengths,
+    /// The ADTS header of AAC does not fit what follows it.
+    #[error("the ADTS header of the frame is damaged, or more than one frame follows it")]
+    Adts,
     /// The decoder configuration with a frame is none of its codec.
     #[error("the decoder configuration with the frame is damaged")]
     Config,
@@ -80,6 +84,8 @@ pub enum Time {
 pub enum Units {
     /// As an MP4 has them.
     Ready,
+    /// AAC, which may have an ADTS header in front.
+    Adts,
     /// NAL units with start codes.
     StartCodes,
     /// NAL units with lengths or start codes; the header has these parameter sets, if any.
@@ -249,6 +255,7 @@ impl Repackager {
         self.broken = video && keyframe;
         let data = match &self.framing.units {
             Units::Ready => read.data,
+            Units::Adts => adts::frame(&read.data).ok_or(FrameError::Adts)?,
             Units::StartCodes => units::of_stream(&read.data).ok_or(FrameError::NoStartCode)?,
             Units::Either(codec, known) => {
                 let known = known.as_ref();

@@ -154,6 +154,7 @@ fn units_of(
 
 fn audio(track: &Described<'_>, time: Time) -> Made {
     let channels = track.channels.unwrap_or(2);
+    let mut units = Units::Ready;
     let (format, rate, configuration) = match track.codec {
         "opus" if (1..=2).contains(&channels) => {
             let [high, low] = PRE_SKIP.to_be_bytes();
@@ -169,6 +170,9 @@ fn audio(track: &Described<'_>, time: Time) -> Made {
                 Time::Property { .. } => aac_config(codec, rate, channels),
                 Time::Front => None,
             };
+            if track.description.is_none() {
+                units = Units::Adts;
+            }
             let config = track.description.map(<[u8]>::to_vec).or_else(plain);
             (b"mp4a", rate, esds(&config.ok_or("AAC without description")?)?)
         }
@@ -187,7 +191,7 @@ fn audio(track: &Described<'_>, time: Time) -> Made {
         kind: MediaKind::Audio,
         timescale: rate,
         time,
-        units: Units::Ready,
+        units,
     };
     Ok((boxed(format, &entry), framing))
 }

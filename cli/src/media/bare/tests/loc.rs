@@ -289,6 +289,32 @@ fn aac_needs_no_description() {
 }
 
 #[test]
+fn the_headers_of_adts_are_taken_off() {
+    // AAC-LC, 48 kHz, one channel; `more` bytes are said to follow the first seven.
+    let adts = |flags: u8, more: u8| {
+        let length = 7 + more;
+        [0xff, flags, 0x4c, 0x40, length >> 3, length << 5 | 0x1f, 0xfc]
+    };
+    let frame = |parts: &[&[u8]]| Bytes::from(parts.concat());
+    let objects = [
+        (true, at(0), frame(&[&adts(0xf1, 2), &[0x21, 1]])),
+        (true, at(20_000), frame(&[&adts(0xf8, 4), &[9, 9, 0x21, 2]])),
+        (true, at(40_000), frame(&[&[0x21, 3]])),
+        (true, at(60_000), frame(&[&adts(0xf1, 3), &[0x21, 4]])),
+        (true, at(60_000), frame(&[&adts(0xf1, 0)])),
+        (true, at(60_000), frame(&[&[0xff, 0xf1, 0x4c]])),
+    ];
+    let track = described(MediaKind::Audio, "mp4a.40.2");
+    let (_, samples, errors) = run(&track, MICROS, &objects);
+    assert_eq!(
+        errors,
+        ["the ADTS header of the frame is damaged, or more than one frame follows it"; 3]
+    );
+    let written: Vec<_> = samples.into_iter().map(|sample| sample.3).collect();
+    assert_eq!(written, [[0x21, 1], [0x21, 2], [0x21, 3]]);
+}
+
+#[test]
 fn a_keyframe_is_known_by_its_marking_too() {
     let marked = |micros, flags: u8| {
         let properties = Properties::builder().int(kind::LOC_TIMESTAMP, micros);
