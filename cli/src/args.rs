@@ -272,9 +272,10 @@ pub struct DemoArgs {
     /// Delay of the links between relays, one way, up to 1s
     #[arg(long, value_name = "TIME", default_value = "20ms")]
     pub delay: String,
-    /// After 5 seconds, let a relay in the middle of the way fall silent; needs 3 relays
-    #[arg(long)]
-    pub kill: bool,
+    /// After 5 seconds, or as many as given, let a relay in the middle of the way fall silent; needs 3 relays
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "5",
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub kill: Option<u64>,
     /// End after so many seconds with a summary; exit code 0 only if all media arrived, and once
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     pub seconds: Option<u64>,
@@ -445,6 +446,7 @@ mod tests {
             "moq list moqt://localhost --json",
             "moq demo --seconds 5 --json -v",
             "moq demo --relays 5 --kill --delay 50ms",
+            "moq demo --kill=30 --seconds 40",
             "moq cert",
             "moq cert new --state-dir state",
             "moq mesh create --state-dir state",

@@ -33,9 +33,7 @@ use crate::target::Target;
 const CLIP: &[u8] = include_bytes!("../../assets/demo.mp4");
 /// Namespace of the demo.
 const NAMESPACE: &str = "demo";
-/// When `--kill` strikes.
-const KILL_AFTER: u64 = 5;
-/// What is to be seen after that.
+/// What is to be seen after `--kill` strikes.
 const AFTERMATH: u64 = 2;
 /// Fewest relays of which one is between the others.
 const LEAST_FOR_KILL: u8 = 3;
@@ -79,15 +77,17 @@ fn plan(args: &DemoArgs) -> Result<Plan, Failure> {
         Ok(_) => return usage(format!("--delay {}: at most 1s", args.delay)),
         Err(error) => return usage(format!("--delay: {error}")),
     };
-    if args.kill && args.relays < LEAST_FOR_KILL {
+    if args.kill.is_some() && args.relays < LEAST_FOR_KILL {
         return usage(format!(
             "--kill needs at least {LEAST_FOR_KILL} relays: one between the others"
         ));
     }
-    let least = KILL_AFTER + AFTERMATH;
-    if args.kill && args.seconds.is_some_and(|seconds| seconds < least) {
+    if let (Some(kill), Some(seconds)) = (args.kill, args.seconds)
+        && seconds < kill + AFTERMATH
+    {
+        let least = kill + AFTERMATH;
         return usage(format!(
-            "--kill strikes after {KILL_AFTER} s: give --seconds {least} or more"
+            "--kill strikes after {kill} s: give --seconds {least} or more"
         ));
     }
     Ok(Plan {
@@ -223,7 +223,7 @@ impl Stage<'_> {
                     if self.args.seconds.is_some_and(|limit| seconds >= limit) {
                         return self.summary(&mut data, seconds, relays).await;
                     }
-                    if self.args.kill && seconds >= KILL_AFTER {
+                    if self.args.kill.is_some_and(|kill| seconds >= kill) {
                         self.strike(&mut data, seconds, relays).await?;
                     }
                 }
@@ -285,7 +285,7 @@ impl Stage<'_> {
         }
         self.say(data, &text, &json).await?;
         // A demonstration of a loss that did not happen shows nothing.
-        let shown = !self.args.kill || relays.silenced().is_some();
+        let shown = self.args.kill.is_none() || relays.silenced().is_some();
         Ok(if totals.is_complete() && shown {
             Exit::Ok
         } else {
