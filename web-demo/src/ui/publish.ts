@@ -150,7 +150,12 @@ function source(): { source: Source; transfer: Transferable[] } | undefined {
 }
 
 function goLive(): void {
-  complain(undefined);
+  const unsupported = whyUnsupported();
+  complain(unsupported);
+  if (unsupported) {
+    say('Not live.');
+    return;
+  }
   const name = namespaceOf(parts.name.value);
   if ('problem' in name) {
     complain(name.problem);

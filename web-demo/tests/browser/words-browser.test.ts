@@ -25,19 +25,12 @@ afterAll(async () => {
   await relay?.stop();
 }, 60_000);
 
-/** The page in a browser without these, as old ones are. */
+/** The page in a browser without these, as old ones are. Its worker has them, but is not asked for anything. */
 async function openWithout(missing: readonly string[], url: string): Promise<Opened> {
   const page = await browser.newPage();
   await page.addInitScript((names) => {
     for (const name of names) Reflect.deleteProperty(globalThis, name);
   }, missing);
-  page.on('worker', (worker) => {
-    const taken = worker.evaluate((names) => {
-      for (const name of names) Reflect.deleteProperty(globalThis, name);
-    }, missing);
-    // A worker that has ended needs nothing.
-    taken.catch(() => {});
-  });
   return visit(page, url);
 }
 
