@@ -77,7 +77,7 @@ async function playCatalog(round: Round, feed: CatalogFeed, catalog: Catalog, ov
     origin: (time) => round.stage.origin(time),
   };
   try {
-    const tracks = startTracks(round, catalog, events, abort.signal);
+    const tracks = startTracks(round, catalog, events, silence, abort.signal);
     const ended = Promise.race([tracks, silence.fallen(abort.signal), over]).then(() => false);
     return await Promise.race([ended, feed.changed(catalog)]);
   } finally {
@@ -85,8 +85,14 @@ async function playCatalog(round: Round, feed: CatalogFeed, catalog: Catalog, ov
   }
 }
 
-/// Starts sound and picture; resolves or throws when one of them ends.
-async function startTracks(round: Round, catalog: Catalog, events: SourceEvents, signal: AbortSignal): Promise<void> {
+/// Starts sound and picture; resolves or throws when one of them ends. If nothing can be played, only another catalog helps.
+async function startTracks(
+  round: Round,
+  catalog: Catalog,
+  events: SourceEvents,
+  silence: Silence,
+  signal: AbortSignal,
+): Promise<void> {
   const notes = [...notesOf(catalog)];
   const playable = await playableTracks(catalog, events, notes);
   round.notes(notes);
@@ -99,6 +105,7 @@ async function startTracks(round: Round, catalog: Catalog, events: SourceEvents,
     );
     return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
   }
+  silence.heard();
   const { stage } = round;
   const running: Promise<void>[] = [];
   const sounds = [...playable.keys()].filter(({ kind }) => kind === 'audio');
@@ -223,9 +230,9 @@ function notesOf(catalog: Catalog): string[] {
   return catalog.beyond > 0 ? [...notes, `${catalog.beyond} more tracks are not looked at`] : notes;
 }
 
-/// Notices that nothing arrives any more.
+/// Notices that nothing arrives any more, from the first call of `heard` on.
 class Silence {
-  #last = performance.now();
+  #last = Number.POSITIVE_INFINITY;
 
   heard(): void {
     this.#last = performance.now();
