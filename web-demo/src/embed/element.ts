@@ -189,11 +189,12 @@ class View {
 
   #note(notes: readonly string[]): void {
     const [only] = notes.length === 1 ? notes : [];
+    const left = 'Not all of this broadcast is played';
     if (only === undefined) {
       const list = element('ul', {}, ...notes.map((note) => element('li', {}, note)));
-      this.#notes.replaceChildren(element('summary', {}, `${notes.length} tracks are not played`), list);
+      this.#notes.replaceChildren(element('summary', {}, `${left}, for ${notes.length} reasons`), list);
     } else {
-      this.#notes.replaceChildren(element('summary', {}, `One track is not played. ${only}`));
+      this.#notes.replaceChildren(element('summary', {}, `${left}. ${only}`));
     }
     this.#notes.hidden = notes.length === 0;
   }
