@@ -7,10 +7,10 @@ import { drawsMore, keepGaps, longestGap, PATIENCE } from './support/player';
 import { startRelay } from './support/relay';
 import { goLive } from './support/studio';
 
-/** Seven seconds to be sure, and the way to another relay. */
-const SEND_MS = 12_000;
-/** Seven seconds at most to be sure; a browser alone takes more than ten. */
-const LIST_MS = 9000;
+/** Seven seconds to be sure, and the way to another relay; and what a busy machine adds. */
+const SEND_MS = 36_000;
+/** Seven seconds at most to be sure; on a busy machine more. */
+const LIST_MS = 27_000;
 
 let browser: Browser;
 
