@@ -4,7 +4,7 @@
 //! published meanwhile, from the object after the last one given on, so that nothing the relay still has is missed or
 //! repeated. It does the same when a server sends the subscription elsewhere. A publisher that starts its numbers over is
 //! recognised and read from its newest group. A past that is cut although the session stands is subscribed to and fetched
-//! again a few times, from there on.
+//! again a few times, from there on. One that is told to stop gives what has come, also behind a hole.
 
 mod reading;
 
@@ -130,6 +130,7 @@ pub struct Feed {
     next: Option<Location>,
     /// Pasts that were cut since the last object.
     cuts: u32,
+    stop: CancellationToken,
 }
 
 struct Output {
@@ -137,7 +138,7 @@ struct Output {
     events: mpsc::Sender<(usize, Event)>,
 }
 
-/// Nobody reads the events any more.
+/// Nobody reads the events any more, or wants more of them.
 struct Gone;
 
 impl Output {
@@ -179,13 +180,20 @@ enum Missed {
 impl Feed {
     /// A track that nothing was read of yet.
     #[must_use]
-    pub const fn new(track: FullTrackName, absent: Absent) -> Self {
+    pub fn new(track: FullTrackName, absent: Absent) -> Self {
         Self {
             track,
             absent,
             next: None,
             cuts: 0,
+            stop: CancellationToken::new(),
         }
+    }
+
+    /// Reads until `stop`, and then gives what has come without waiting for what is missing in it.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// Reads from `start` on instead of from the newest group, as far as it is kept anywhere.
@@ -201,14 +209,16 @@ impl Feed {
         let mut waiting = false;
         let (mut moves, mut returns) = (Moves::default(), Moves::default());
         let mut detour: Option<Session> = None;
+        let stop = self.stop.clone();
         loop {
-            let Some(client) = current.session().await else {
+            let Some(client) = stop.run_until_cancelled(current.session()).await.flatten() else {
                 return Ok(());
             };
             let away = detour.take();
             let client = away.as_ref().map_or(client, |session| session.client.clone());
             let now = Instant::now;
-            let end = match self.open(&client, &current.link, out, &mut waiting).await? {
+            let opening = self.open(&client, &current.link, out, &mut waiting);
+            let end = match stop.run_until_cancelled(opening).await.ok_or(Gone)?? {
                 Ok(Opened::Reading(reading)) => {
                     if std::mem::take(&mut waiting) {
                         out.send(Event::Found).await?;
@@ -257,6 +267,7 @@ impl Feed {
             tokio::select! {
                 _ = current.session.changed() => {}
                 () = tokio::time::sleep(RETRY) => {}
+                () = stop.cancelled() => return Ok(()),
             }
         }
     }
@@ -360,6 +371,7 @@ impl Feed {
         loop {
             let next = tokio::select! {
                 biased;
+                () = self.stop.cancelled() => return rest(reading, out).await,
                 session = &mut moving => return Ok(End::Moved(session)),
                 next = reading.next() => next,
             };
@@ -415,6 +427,16 @@ impl Feed {
             _ => End::Subscription,
         })
     }
+}
+
+/// Gives what has come, whatever is missing in it.
+async fn rest(mut reading: Reading, out: &Output) -> Result<End, Gone> {
+    while let Some(object) = reading.take_ready() {
+        if object.status == ObjectStatus::Normal {
+            out.send(Event::Object(object)).await?;
+        }
+    }
+    Ok(End::Track)
 }
 
 fn in_circles(circles: InCircles) -> RequestFailed {

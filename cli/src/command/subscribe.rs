@@ -8,6 +8,7 @@ use std::sync::Arc;
 use headwater_pubsub::net::{Clock, RequestFailed};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::SubscribeArgs;
 use crate::exit::{Exit, Failure};
@@ -90,12 +91,18 @@ impl From<WriteFailed> for Stop {
 /// The feeds of some tracks of the broadcast.
 struct Feeds {
     _tasks: JoinSet<()>,
+    stop: CancellationToken,
     events: mpsc::Receiver<(usize, Event)>,
 }
 
 impl Feeds {
     async fn next(&mut self) -> Option<(usize, Event)> {
         self.events.recv().await
+    }
+
+    /// No more is wanted than what has come: then [`Feeds::next`] ends.
+    fn stop(&self) {
+        self.stop.cancel();
     }
 }
 
@@ -116,18 +123,19 @@ impl Reading {
 
     fn spawn(&self, feeds: Vec<Feed>) -> Feeds {
         let (sender, events) = mpsc::channel(feed::QUEUE);
-        let mut tasks = JoinSet::new();
+        let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
         for (index, feed) in feeds.into_iter().enumerate() {
             feed::spawn(
                 &mut tasks,
                 index,
-                feed,
+                feed.until(stop.clone()),
                 self.keeper.current.clone(),
                 sender.clone(),
             );
         }
         Feeds {
             _tasks: tasks,
+            stop,
             events,
         }
     }

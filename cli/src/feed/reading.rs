@@ -128,6 +128,11 @@ impl Reading {
         object.map_or(Next::Over, Next::Object)
     }
 
+    /// The next object of what has come already, without waiting: for one who stops reading.
+    pub(super) fn take_ready(&mut self) -> Option<ReceivedObject> {
+        self.early.pop_front().or_else(|| self.live.take_ready())
+    }
+
     /// Whether what was just read lies behind a hole: of a joined past that was cut, or of a session that broke before the objects
     /// in between had come.
     fn is_cut(&mut self) -> bool {

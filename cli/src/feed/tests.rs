@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use headwater_pubsub::net::{Clock, TrackWriter};
+use headwater_pubsub::net::{Clock, GroupWriter, TrackWriter};
 use headwater_pubsub::wire::Properties;
 
 use super::*;
@@ -86,6 +86,54 @@ impl World {
             .map(|client| client.send_track_goaway(&self.name, &uri, Duration::ZERO));
         told.sum::<usize>() > 0
     }
+}
+
+#[tokio::test]
+async fn one_who_stops_gets_what_has_come_behind_a_hole() {
+    let clock = Clock::new();
+    let origin = Server::start(clock, None);
+    let tracks = ["t", "u"].map(|name| origin.track(name));
+    let server = Server::start(clock, tracks.clone());
+    let put = |group: &mut GroupWriter| {
+        group.object(Properties::default(), "x".into()).unwrap();
+    };
+    let mut writers = tracks.each_ref().map(|track| track.writer(clock));
+    let mut groups = writers.each_mut().map(|writer| writer.group(0).unwrap());
+    groups.iter_mut().for_each(put);
+
+    let link = Arc::new(server.link(clock));
+    let session = link.dial().await.unwrap();
+    let keeper = Keeper::new(link, session, Arc::new(Console::new(true)));
+    let (sender, mut events) = mpsc::channel(QUEUE);
+    let (mut feeds, stop) = (JoinSet::new(), CancellationToken::new());
+    for (index, track) in tracks.iter().enumerate() {
+        let feed = Feed::new(track.name().clone(), Absent::Wait).until(stop.clone());
+        spawn(&mut feeds, index, feed, keeper.current.clone(), sender.clone());
+    }
+    drop(sender);
+    let mut next = async || {
+        loop {
+            match events.recv().await {
+                Some((track, Event::Object(object))) => return Some((track, object.location)),
+                Some(_) => {}
+                None => return None,
+            }
+        }
+    };
+    let mut first = [next().await.unwrap().0, next().await.unwrap().0];
+    first.sort_unstable();
+    assert_eq!(first, [0, 1]);
+    // Nobody knows whether the group before has ended.
+    let mut late = writers[0].group(5).unwrap();
+    put(&mut late);
+    put(&mut late);
+    // What is sent after it has come.
+    put(&mut groups[1]);
+    assert_eq!(next().await, Some((1, Location::new(0, 1))));
+    stop.cancel();
+    assert_eq!(next().await, Some((0, Location::new(5, 0))));
+    assert_eq!(next().await, Some((0, Location::new(5, 1))));
+    assert_eq!(next().await, None);
 }
 
 fn after(at: Location) -> Location {

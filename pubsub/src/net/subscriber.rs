@@ -12,7 +12,11 @@ mod reorder;
 mod rest;
 mod seam;
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 pub(crate) use self::live::{Feed, Live};
 pub use self::{
@@ -181,6 +185,18 @@ impl Subscriber {
             }
         }
         self.live.next().await
+    }
+
+    /// The next object of what has come already; a past that is still read is given up.
+    fn take_ready(&mut self) -> Option<ReceivedObject> {
+        loop {
+            let mut context = Context::from_waker(Waker::noop());
+            let polled = pin!(tokio::task::unconstrained(self.next())).poll(&mut context);
+            if let Poll::Ready(object) = polled {
+                return object;
+            }
+            self.live.put_back(self.join.take()?.waiting);
+        }
     }
 
     /// Read in order of groups and objects instead.

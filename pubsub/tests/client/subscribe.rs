@@ -78,6 +78,31 @@ stories! {
         assert_eq!(ordered.skipped(), 0);
     }
 
+    async fn an_ordered_reader_who_stops_gets_what_has_come(ends: Ends) {
+        let track = track(name("video"));
+        ends.far.serve(&track);
+        let subscriber = ends.near.subscribe(name("video"), SubscribeOptions::default()).await.expect("served");
+        let mut ordered = subscriber.ordered(OrderedOptions { patience: std::time::Duration::MAX, max_bytes: u64::MAX });
+        let mut writer = track.writer(ends.clock);
+        let mut old = writer.group(0).expect("new");
+        old.object(Properties::default(), payload("a0")).expect("in order");
+        let first = ordered.next().await.expect("live");
+        // Nobody knows whether the group before has ended.
+        let mut new = writer.group(5).expect("new");
+        for object in ["b0", "b1"] {
+            new.object(Properties::default(), payload(object)).expect("in order");
+        }
+        let mut objects = vec![brief(&first).2];
+        while objects.len() < 3 {
+            match ordered.take_ready() {
+                Some(object) => objects.push(brief(&object).2),
+                None => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+            }
+        }
+        assert_eq!(objects, ["a0", "b0", "b1"]);
+        assert_eq!(ordered.skipped(), 1);
+    }
+
     async fn groups_numbered_by_the_clock_are_not_waited_for_in_between(ends: Ends) {
         let track = track(name("video"));
         ends.far.serve(&track);

@@ -20,6 +20,8 @@ use crate::output::Data;
 
 /// How long the MSF catalog may come after the hang catalog and still be preferred.
 const CATALOG_GRACE: Duration = Duration::from_millis(300);
+/// How long the end waits for what feeds have at hand.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 const MSF: usize = 0;
 const HANG: usize = 1;
 
@@ -203,9 +205,7 @@ impl Writing<'_> {
                 },
                 () = at(due) => self.follow.tick(clock.elapsed()),
                 () = self.reading.signals.stop.cancelled() => {
-                    let ready = self.follow.tick(Duration::MAX);
-                    self.write(ready).await?;
-                    self.live = self.live.max(1);
+                    self.rest(clock, feeds).await?;
                     return Ok(None);
                 }
             };
@@ -213,6 +213,35 @@ impl Writing<'_> {
         }
         self.live = 0;
         Ok(None)
+    }
+
+    /// Writes what has come and waits, for the user has seen enough.
+    async fn rest(&mut self, clock: Instant, feeds: &mut Feeds) -> Result<(), Stop> {
+        feeds.stop();
+        let until = Instant::now() + LAST_MOMENT;
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.reading.signals.abort.cancelled() => None,
+                () = tokio::time::sleep_until(until) => None,
+                event = feeds.next() => event,
+            };
+            match event {
+                None => break,
+                // It does not matter any more.
+                Some((_, Event::Refused(_))) => {}
+                Some((track, event)) => {
+                    if let Some(item) = self.item(track, event)? {
+                        let ready = self.follow.push(clock.elapsed(), track, item);
+                        self.write(ready).await?;
+                    }
+                }
+            }
+        }
+        let ready = self.follow.tick(Duration::MAX);
+        self.write(ready).await?;
+        self.live = self.live.max(1);
+        Ok(())
     }
 
     fn is_same(&self, described: &Described) -> bool {

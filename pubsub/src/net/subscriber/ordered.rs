@@ -89,6 +89,15 @@ impl Ordered {
         }
     }
 
+    /// The next object of what has come already, without waiting; holes are skipped, and a past that is still read is given up.
+    /// For one who stops reading.
+    pub fn take_ready(&mut self) -> Option<ReceivedObject> {
+        while let Some(object) = self.subscriber.take_ready() {
+            self.reorder.push(object);
+        }
+        self.reorder.drain()
+    }
+
     /// How many holes were skipped.
     pub const fn skipped(&self) -> u64 {
         self.reorder.skipped()
