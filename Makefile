@@ -30,7 +30,7 @@ PAGES := $(WEB)/dist/headwater-watch.js
 WEB_FILES := $(wildcard $(WEB)/*.html $(WEB)/*.ts $(WEB)/*.json) $(shell find $(WEB)/src $(wildcard $(WEB)/public) -type f)
 npm = npm --prefix $(WEB) --silent
 
-.PHONY: help pages demo test check interop interop-web fuzz sim sim-quick bench bench-smoke bench-failover bench-join bench-overlay bench-browser
+.PHONY: help pages demo test check interop interop-web fuzz sim sim-quick bench bench-smoke bench-soak bench-micro bench-failover bench-join bench-overlay bench-browser
 
 help:
 	@echo 'make demo     three relays in a mesh, a publisher and a subscriber of a test clip; MOQ_DEMO="--seconds 10" for arguments'
@@ -39,6 +39,7 @@ help:
 	@echo 'make check    fmt, clippy, docs, licences and bans, the core without tokio'
 	@echo 'make interop  independent implementations against ours, as a table'
 	@echo 'make bench    what fan-out costs beside a bare quinn server; MOQ_BENCH="video --rounds 1" for arguments; make bench-smoke for a taste'
+	@echo 'make bench-soak      the memory of a relay over half an hour of video; make bench-micro: the hot paths without a network'
 	@echo 'make bench-failover  relays that die or leave on the path of a track, against the targets'
 	@echo 'make bench-join      nodes that join a mesh of twenty, against the targets'
 	@echo 'make bench-overlay   what an idle mesh says, how announcements spread, and rows per second'
@@ -76,10 +77,19 @@ interop: cc ffmpeg pages interop-web $(TEST_CLIENT) $(PEERS)/bin/moq-pub $(PEERS
 	cargo build --locked --workspace --bins
 	tests/interop/run
 
-# All patterns, five turns of each server: about half an hour.
+# All patterns, seven turns of each server: about three quarters of an hour, on a machine that does nothing else.
 bench: cc
 	cargo build --locked --release --package headwater-cli --package headwater-tests --bin moq --bin bench
-	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench fan $(if $(MOQ_BENCH),$(MOQ_BENCH),--web --json $(TARGET)/bench.json)
+	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench fan $(if $(MOQ_BENCH),$(MOQ_BENCH),--web --two --rounds 7 --seconds 4 --json $(TARGET)/bench.json)
+
+# Half an hour of video, and the relay's memory each minute.
+bench-soak: cc
+	cargo build --locked --release --package headwater-cli --package headwater-tests --bin moq --bin bench
+	HARNESS_MOQ=$(TARGET)/release/moq $(TARGET)/release/bench fan video --soak 30
+
+# The hot paths without a network.
+bench-micro: cc
+	cargo bench --locked --package headwater-pubsub --bench fanout
 
 bench-smoke: cc
 	cargo build --locked --package headwater-cli --package headwater-tests --bin moq --bin bench

@@ -1,6 +1,7 @@
 //! A server that does nothing but send: every connection gets the pattern, each object encoded once for all.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
@@ -13,7 +14,7 @@ use headwater_pubsub::wire::{Properties, Version};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
-use super::pattern::Pattern;
+use super::pattern::{Head, Pattern};
 use super::role::say;
 use super::source::Pace;
 
@@ -26,8 +27,9 @@ struct Piece {
     track: usize,
     /// A stream begins with it.
     opens: Option<Bytes>,
+    /// Of the object and of its payload.
     head: Bytes,
-    payload: Bytes,
+    filler: Bytes,
     closes: bool,
 }
 
@@ -40,17 +42,32 @@ pub(super) fn run(pattern: Pattern) -> Result<()> {
 
 async fn serve(pattern: Pattern) -> Result<()> {
     let endpoint = endpoint()?;
-    let (sender, _) = broadcast::channel(BEHIND);
+    // A session reads the tracks of its class.
+    let senders: Vec<_> = (0..pattern.classes)
+        .map(|_| broadcast::channel(BEHIND).0)
+        .collect();
+    let filler = Bytes::from(vec![0x5a; pattern.bytes - Head::LEN]);
     let mut pace = Pace::new(pattern);
     say(&format!("ready {}", endpoint.local_addr()?));
     let mut accepting = JoinSet::new();
-    accepting.spawn(accept(endpoint, pattern, sender.clone()));
+    let group = Arc::default();
+    accepting.spawn(accept(endpoint, pattern, senders.clone(), Arc::clone(&group)));
     pace.begun().await?;
     let mut step = 0;
     while pace.next(step).await? {
         for track in 0..pattern.tracks {
-            // Nobody may be connected.
-            drop(sender.send(piece(pattern, track, step)?));
+            let piece = piece(pattern, track, step, &filler)?;
+            if pattern.joins.is_some() {
+                let mut group = group.lock().unwrap_or_else(PoisonError::into_inner);
+                if piece.opens.is_some() {
+                    group.clear();
+                }
+                group.push(piece.clone());
+            }
+            if let Some(sender) = senders.get(track % pattern.classes) {
+                // Nobody may be connected.
+                drop(sender.send(piece));
+            }
         }
         step += 1;
     }
@@ -59,19 +76,35 @@ async fn serve(pattern: Pattern) -> Result<()> {
     Ok(())
 }
 
-async fn accept(endpoint: quinn::Endpoint, pattern: Pattern, sender: broadcast::Sender<Piece>) {
+/// What of the group that is under way was sent: a joiner gets it first.
+type Group = Arc<Mutex<Vec<Piece>>>;
+
+async fn accept(
+    endpoint: quinn::Endpoint,
+    pattern: Pattern,
+    senders: Vec<broadcast::Sender<Piece>>,
+    group: Group,
+) {
     let mut feeds = JoinSet::new();
     let mut number = 0;
     while let Some(incoming) = endpoint.accept().await {
-        let tracks = pattern.tracks_of(number).collect();
+        let Some(sender) = senders.get(number % pattern.classes).cloned() else {
+            return;
+        };
         number += 1;
-        let pieces = sender.subscribe();
+        let group = Arc::clone(&group);
+        // The subscriber may know before the server that the handshake is over.
+        let early = pattern.joins.is_none().then(|| sender.subscribe());
         feeds.spawn(async move {
             if let Ok(connection) = incoming.await {
+                // One thread: nothing comes between the two.
+                let past = group.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let pieces = early.unwrap_or_else(|| sender.subscribe());
                 // Its end is the subscriber's.
-                drop(feed(connection, tracks, pieces).await);
+                drop(feed(connection, pattern, past, pieces).await);
             }
         });
+        while feeds.try_join_next().is_some() {}
     }
 }
 
@@ -91,7 +124,7 @@ fn endpoint() -> Result<quinn::Endpoint> {
     )?)
 }
 
-fn piece(pattern: Pattern, track: usize, step: u64) -> Result<Piece> {
+fn piece(pattern: Pattern, track: usize, step: u64, filler: &Bytes) -> Result<Piece> {
     let (group, object) = (step / pattern.group, step % pattern.group);
     let opens = (object == 0).then(|| {
         let mut header = BytesMut::new();
@@ -107,54 +140,62 @@ fn piece(pattern: Pattern, track: usize, step: u64) -> Result<Piece> {
         .encode(&mut header);
         header.freeze()
     });
-    let payload = pattern.payload(track, step);
     let fields = SubgroupObject {
         id: object,
         properties: Properties::empty(),
-        payload_len: u64::try_from(payload.len())?,
+        payload_len: u64::try_from(pattern.bytes)?,
         status: ObjectStatus::Normal,
     };
     let mut head = BytesMut::new();
     encode_object(object.checked_sub(1), &fields, false, &mut head)?;
+    Head::now(track, step).encode(&mut head);
     Ok(Piece {
         track,
         opens,
         head: head.freeze(),
-        payload,
+        filler: filler.clone(),
         closes: object + 1 == pattern.group,
     })
 }
 
 async fn feed(
     connection: quinn::Connection,
-    tracks: Vec<usize>,
+    pattern: Pattern,
+    past: Vec<Piece>,
     mut pieces: broadcast::Receiver<Piece>,
 ) -> Result<()> {
-    let most = tracks.iter().max().map_or(0, |most| most + 1);
-    let mut open: Vec<Option<quinn::SendStream>> = (0..most).map(|_| None).collect();
+    let mut open: Vec<Option<quinn::SendStream>> = (0..pattern.tracks).map(|_| None).collect();
+    for piece in past {
+        send(&connection, &mut open, piece).await?;
+    }
     loop {
-        let piece = match pieces.recv().await {
-            Ok(piece) => piece,
-            Err(broadcast::error::RecvError::Lagged(_)) => continue,
+        match pieces.recv().await {
+            Ok(piece) => send(&connection, &mut open, piece).await?,
+            Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => return Ok(()),
-        };
-        let Some(place) = open
-            .get_mut(piece.track)
-            .filter(|_| tracks.contains(&piece.track))
-        else {
-            continue;
-        };
-        let mut chunks = vec![piece.head, piece.payload];
-        if let Some(header) = piece.opens {
-            *place = Some(connection.open_uni().await?);
-            chunks.insert(0, header);
-        }
-        // One that lagged has none until the next group.
-        let Some(stream) = place else { continue };
-        stream.write_all_chunks(&mut chunks).await?;
-        if piece.closes {
-            stream.finish().context("open")?;
-            *place = None;
         }
     }
+}
+
+async fn send(
+    connection: &quinn::Connection,
+    open: &mut [Option<quinn::SendStream>],
+    piece: Piece,
+) -> Result<()> {
+    let Some(place) = open.get_mut(piece.track) else {
+        return Ok(());
+    };
+    let mut chunks = vec![piece.head, piece.filler];
+    if let Some(header) = piece.opens {
+        *place = Some(connection.open_uni().await?);
+        chunks.insert(0, header);
+    }
+    // One that lagged has none until the next group.
+    let Some(stream) = place else { return Ok(()) };
+    stream.write_all_chunks(&mut chunks).await?;
+    if piece.closes {
+        stream.finish().context("open")?;
+        *place = None;
+    }
+    Ok(())
 }

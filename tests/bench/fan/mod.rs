@@ -7,11 +7,13 @@
 
 mod bare;
 mod driver;
+mod joiner;
 mod pattern;
 mod report;
 mod role;
 mod sink;
 mod source;
+mod stream;
 mod tally;
 mod usage;
 
@@ -22,6 +24,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use pattern::Name;
+use sink::Asked;
 
 /// What is measured, and how often.
 #[derive(Debug, Args)]
@@ -41,9 +44,12 @@ pub(crate) struct Fan {
     /// Measure the relay over WebTransport too.
     #[arg(long)]
     web: bool,
-    /// Network threads of the relay.
-    #[arg(long, default_value_t = 1)]
-    threads: u32,
+    /// Measure the relay with two network threads too, for video, audio and chat.
+    #[arg(long)]
+    two: bool,
+    /// Instead of all that: run one pattern for so many minutes, and watch the relay's memory.
+    #[arg(long, value_name = "MINUTES")]
+    soak: Option<u64>,
     /// Write all figures of all turns here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -91,12 +97,22 @@ impl Role {
                 pattern,
                 bare,
                 web,
-            } => sink::run(at, pattern.pattern(), bare, web),
+            } => {
+                let asked = match (bare, web) {
+                    (true, _) => Asked::Nothing,
+                    (false, false) => Asked::Raw,
+                    (false, true) => Asked::Web,
+                };
+                sink::run(at, pattern.pattern(), asked)
+            }
             Self::Bare { pattern } => bare::run(pattern.pattern()),
         }
     }
 }
 
 pub(crate) fn run(fan: &Fan) -> Result<()> {
-    driver::run(fan)
+    match fan.soak {
+        Some(minutes) => driver::soak(fan, minutes),
+        None => driver::run(fan),
+    }
 }

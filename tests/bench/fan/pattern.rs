@@ -28,20 +28,36 @@ pub(crate) enum Name {
     Many,
     /// As video, but 10 of the 100 do not read.
     Slow,
+    /// 50 more a second, each for a second, of a track whose cache is full: 20 kB, 30 times a second, groups of 30.
+    Join,
+    /// 1000 sessions that have asked for a track of which nothing comes.
+    Idle,
     /// A little of everything, to see that it works.
     Smoke,
+}
+
+/// When objects are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rate {
+    /// So many a second, on each track.
+    PerSecond(u32),
+    /// As fast as the slowest subscriber takes them.
+    AsTaken,
+    /// The first at once, and no more.
+    Still,
 }
 
 impl Name {
     pub(crate) const fn pattern(self) -> Pattern {
         let video = Pattern {
             bytes: 20_000,
-            rate: Some(30),
+            rate: Rate::PerSecond(30),
             group: 30,
             sessions: 100,
             stalled: 0,
             tracks: 1,
             classes: 1,
+            joins: None,
         };
         let (bytes, rate, group, sessions) = match self {
             Self::Video => return video,
@@ -51,7 +67,7 @@ impl Name {
             Self::Many => {
                 return Pattern {
                     bytes: 1000,
-                    rate: Some(10),
+                    rate: Rate::PerSecond(10),
                     group: 10,
                     sessions: 40,
                     tracks: 200,
@@ -59,12 +75,20 @@ impl Name {
                     ..video
                 };
             }
-            Self::FourK => (4000, Some(60), 60, 100),
-            Self::Audio => (200, Some(50), 1, 200),
-            Self::Chat => (200, Some(5), 1, 1000),
-            Self::Bulk1 => (BULK, None, BULK_GROUP, 1),
-            Self::Bulk10 => (BULK, None, BULK_GROUP, 10),
-            Self::Bulk50 => (BULK, None, BULK_GROUP, 50),
+            Self::FourK => (4000, Rate::PerSecond(60), 60, 100),
+            Self::Audio => (200, Rate::PerSecond(50), 1, 200),
+            Self::Chat => (200, Rate::PerSecond(5), 1, 1000),
+            Self::Bulk1 => (BULK, Rate::AsTaken, BULK_GROUP, 1),
+            Self::Bulk10 => (BULK, Rate::AsTaken, BULK_GROUP, 10),
+            Self::Bulk50 => (BULK, Rate::AsTaken, BULK_GROUP, 50),
+            Self::Join => {
+                return Pattern {
+                    sessions: 1,
+                    joins: Some(50),
+                    ..video
+                };
+            }
+            Self::Idle => (200, Rate::Still, 1, 1000),
             Self::Smoke => {
                 return Pattern {
                     bytes: 3000,
@@ -101,8 +125,7 @@ pub(crate) const WINDOW: u64 = 64;
 pub(crate) struct Pattern {
     /// Of each object's payload.
     pub(crate) bytes: usize,
-    /// Objects per second and track; `None`: as fast as they are taken.
-    pub(crate) rate: Option<u32>,
+    pub(crate) rate: Rate,
     /// Objects of a group.
     pub(crate) group: u64,
     /// Sessions that read.
@@ -112,6 +135,8 @@ pub(crate) struct Pattern {
     pub(crate) tracks: usize,
     /// A session reads the tracks whose number leaves the same rest by this as its own.
     pub(crate) classes: usize,
+    /// Sessions that come in a second, stay for a second and go, beside those that read all the time.
+    pub(crate) joins: Option<u32>,
 }
 
 impl Pattern {
@@ -121,19 +146,20 @@ impl Pattern {
         (0..self.tracks).filter(move |track| track % classes == session % classes)
     }
 
-    pub(crate) fn pause(&self) -> Option<Duration> {
-        self.rate.map(|rate| Duration::from_secs(1) / rate)
+    /// How long the source publishes before anything is measured: until caches, congestion windows and path MTUs are what they
+    /// stay.
+    pub(crate) const fn warm(&self) -> Duration {
+        match self.joins {
+            // Of the cache that the relay is given then.
+            Some(_) => Duration::from_secs(8),
+            None => Duration::from_millis(1500),
+        }
     }
 
     /// One object: its head, and filler.
     pub(crate) fn payload(&self, track: usize, step: u64) -> Bytes {
-        let head = Head {
-            sent: now_us(),
-            track: u64::try_from(track).unwrap_or(u64::MAX),
-            step,
-        };
         let mut payload = BytesMut::with_capacity(self.bytes);
-        head.encode(&mut payload);
+        Head::now(track, step).encode(&mut payload);
         payload.resize(self.bytes, 0x5a);
         payload.freeze()
     }
@@ -166,7 +192,15 @@ pub(crate) struct Head {
 impl Head {
     pub(crate) const LEN: usize = 24;
 
-    fn encode(self, buf: &mut BytesMut) {
+    pub(crate) fn now(track: usize, step: u64) -> Self {
+        Self {
+            sent: now_us(),
+            track: u64::try_from(track).unwrap_or(u64::MAX),
+            step,
+        }
+    }
+
+    pub(crate) fn encode(self, buf: &mut BytesMut) {
         buf.put_u64(self.sent);
         buf.put_u64(self.track);
         buf.put_u64(self.step);

@@ -15,6 +15,9 @@ use tokio::sync::mpsc;
 /// How long any answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Name of the thread by which a process is told things: its time is none of what is measured.
+pub(crate) const LISTENING: &str = "listening";
+
 /// Lines that may wait to be heard; then the pipe waits.
 const WAITING: usize = 256;
 
@@ -102,14 +105,19 @@ impl Drop for Running {
 /// In such a process: what it is told, line by line.
 pub(crate) fn told() -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel(WAITING);
-    // Ends with the driver's end of the pipe.
-    std::thread::spawn(move || {
+    let listen = move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
             if sender.blocking_send(line).is_err() {
                 return;
             }
         }
-    });
+    };
+    // Ends with the driver's end of the pipe. Without it, nothing is ever told, and the driver says so.
+    drop(
+        std::thread::Builder::new()
+            .name(LISTENING.to_owned())
+            .spawn(listen),
+    );
     receiver
 }
 

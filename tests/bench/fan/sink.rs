@@ -9,39 +9,56 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use headwater_certs::{ClientTrust, client_config};
 use headwater_pubsub::net::{self, Clock, SubscribeOptions, Subscriber};
 use headwater_pubsub::wire::control::Subscribe;
-use headwater_pubsub::wire::data::{ObjectStatus, SubgroupEvent, SubgroupReader};
-use headwater_pubsub::wire::{Message, Parameters, Version, varint};
+use headwater_pubsub::wire::data::ObjectStatus;
+use headwater_pubsub::wire::{Location, Message, Parameters, Version, varint};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::pattern::{Head, Pattern};
+use super::joiner;
+use super::pattern::{Head, Pattern, Rate};
 use super::role::{number, say, told};
 use super::source::session;
+use super::stream;
 use super::tally::Tally;
 
 /// SETUP without options.
 const SETUP: &[u8] = &[0xaf, 0x00, 0x00, 0x00];
 const SUBSCRIBE_OK: u64 = 0x04;
+/// How the subscribers ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Not at all: the bare server sends to whoever comes.
+    Nothing,
+    /// Over raw QUIC.
+    Raw,
+    /// Over WebTransport.
+    Web,
+}
+
 /// Streams that a server may have open towards a session.
-const STREAMS: u32 = 1024;
+pub(super) const STREAMS: u32 = 1024;
+/// Bytes of a stream that may be on their way.
+pub(super) const STREAM_WINDOW: u32 = 4 << 20;
+/// And of a connection.
+pub(super) const WINDOW: u32 = 16 << 20;
 /// How often it is looked at what is missing in the end.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(500);
 /// Sockets at most.
 const SOCKETS: usize = 64;
 
-type Shared = Rc<RefCell<Tally>>;
+pub(super) type Shared = Rc<RefCell<Tally>>;
 
-pub(super) fn run(at: SocketAddr, pattern: Pattern, bare: bool, web: bool) -> Result<()> {
+pub(super) fn run(at: SocketAddr, pattern: Pattern, asked: Asked) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    LocalSet::new().block_on(&runtime, subscribe(at, pattern, bare, web))
+    LocalSet::new().block_on(&runtime, subscribe(at, pattern, asked))
 }
 
-async fn subscribe(at: SocketAddr, pattern: Pattern, bare: bool, web: bool) -> Result<()> {
+async fn subscribe(at: SocketAddr, pattern: Pattern, asked: Asked) -> Result<()> {
     let tally = Rc::new(RefCell::new(Tally::new(pattern)));
     let mut told = told();
     let mut held = Vec::new();
@@ -52,21 +69,33 @@ async fn subscribe(at: SocketAddr, pattern: Pattern, bare: bool, web: bool) -> R
     }
     for number in 0..pattern.sessions {
         let tally = Rc::clone(&tally);
-        if web {
-            read_web(at, pattern, number, tally, &mut drivers).await?;
+        let socket = sockets.get(number % sockets.len()).context("a socket")?;
+        if asked == Asked::Web {
+            read_web(socket, at, pattern, number, tally, &mut drivers).await?;
         } else {
-            let socket = sockets.get(number % sockets.len()).context("a socket")?;
-            held.push(read_raw(socket, at, pattern, number, bare, tally).await?);
+            held.push(read_raw(socket, at, pattern, number, asked, tally).await?);
         }
     }
     say("ready");
     let mut until = None;
+    let mut joining = None;
     loop {
         let came = Rc::clone(&tally.borrow().came);
         tokio::select! {
             line = told.recv() => {
                 let line = line.context("the driver is gone")?;
                 if line == "mark" {
+                    match (&joining, pattern.joins) {
+                        (None, Some(rate)) => {
+                            let socket = net::client()?;
+                            joining = Some(joiner::come(at, pattern, rate, asked, socket, Rc::clone(&tally)));
+                        }
+                        (Some(joining), _) => {
+                            joining.abort();
+                            all_gone(&tally).await;
+                        }
+                        (None, None) => {}
+                    }
                     say(&format!("marked {}", tally.borrow_mut().mark()));
                 }
                 until = until.or(number(&line, "until "));
@@ -74,7 +103,7 @@ async fn subscribe(at: SocketAddr, pattern: Pattern, bare: bool, web: bool) -> R
             () = came.notified() => {}
             () = tokio::time::sleep(LOOK), if until.is_some() => {}
         }
-        if pattern.rate.is_none()
+        if pattern.rate == Rate::AsTaken
             && let Some(taken) = tally.borrow_mut().taken()
         {
             say(&format!("taken {taken}"));
@@ -88,11 +117,18 @@ async fn subscribe(at: SocketAddr, pattern: Pattern, bare: bool, web: bool) -> R
     }
 }
 
+/// Waits until the last joiner has gone: each is patient for so long.
+async fn all_gone(tally: &Shared) {
+    while tally.borrow().looking > 0 {
+        let came = Rc::clone(&tally.borrow().came);
+        came.notified().await;
+    }
+}
+
 /// What keeps a session and its requests.
 struct Held {
     _connection: quinn::Connection,
-    _streams: Vec<quinn::SendStream>,
-    _answers: Vec<quinn::RecvStream>,
+    _requests: Requests,
 }
 
 async fn read_raw(
@@ -100,32 +136,14 @@ async fn read_raw(
     at: SocketAddr,
     pattern: Pattern,
     number: usize,
-    bare: bool,
+    asked: Asked,
     tally: Shared,
 ) -> Result<Held> {
     let connection = dial(socket, at).await?;
-    let (mut streams, mut answers) = (Vec::new(), Vec::new());
-    if !bare {
-        let mut control = connection.open_uni().await?;
-        control.write_all(SETUP).await?;
-        streams.push(control);
-        for (request, track) in (0..).step_by(2).zip(pattern.tracks_of(number)) {
-            let (mut stream, mut answer) = connection.open_bi().await?;
-            let subscribe = Message::Subscribe(Subscribe {
-                request_id: request,
-                track: pattern.track(track)?,
-                parameters: Parameters::default(),
-            });
-            let mut bytes = BytesMut::new();
-            subscribe.encode(Version::Draft18, &mut bytes)?;
-            stream.write_all(&bytes).await?;
-            let first = answer.read_chunk(1024, true).await?.context("an answer")?;
-            let kind = varint::decode(&first.bytes).map(|(kind, _)| kind);
-            ensure!(kind == Some(SUBSCRIBE_OK), "subscription refused: {kind:?}");
-            streams.push(stream);
-            answers.push(answer);
-        }
-    }
+    let requests = match asked {
+        Asked::Nothing => Requests::default(),
+        _ => subscribe_raw(&connection, pattern, number).await?,
+    };
     if number >= pattern.stalled {
         let connection = connection.clone();
         // All end with the process.
@@ -133,7 +151,10 @@ async fn read_raw(
             while let Ok(stream) = connection.accept_uni().await {
                 let tally = Rc::clone(&tally);
                 drop(tokio::task::spawn_local(async move {
-                    if let Err(fault) = read_stream(stream, number, &tally).await {
+                    let mut take = |at: Location, head, len| {
+                        tally.borrow_mut().object(number, at, head, len);
+                    };
+                    if let Err(fault) = stream::read(stream, &mut take).await {
                         tally.borrow_mut().fault(format!("{fault:#}"));
                     }
                 }));
@@ -142,19 +163,65 @@ async fn read_raw(
     }
     Ok(Held {
         _connection: connection,
-        _streams: streams,
-        _answers: answers,
+        _requests: requests,
     })
 }
 
-async fn dial(socket: &quinn::Endpoint, at: SocketAddr) -> Result<quinn::Connection> {
+/// Both halves of the streams that must stay open: of the control stream, and of each request.
+#[derive(Default)]
+pub(super) struct Requests {
+    pub(super) asking: Vec<quinn::SendStream>,
+    pub(super) answers: Vec<quinn::RecvStream>,
+}
+
+/// SETUP, and a SUBSCRIBE of each track of the session.
+pub(super) async fn subscribe_raw(
+    connection: &quinn::Connection,
+    pattern: Pattern,
+    number: usize,
+) -> Result<Requests> {
+    let mut requests = Requests::default();
+    let mut control = connection.open_uni().await?;
+    control.write_all(SETUP).await?;
+    requests.asking.push(control);
+    for (request_id, track) in (0..).step_by(2).zip(pattern.tracks_of(number)) {
+        let subscribe = Message::Subscribe(Subscribe {
+            request_id,
+            track: pattern.track(track)?,
+            parameters: Parameters::default(),
+        });
+        ask(connection, &subscribe, SUBSCRIBE_OK, &mut requests).await?;
+    }
+    Ok(requests)
+}
+
+/// Sends a request and waits until it is granted.
+pub(super) async fn ask(
+    connection: &quinn::Connection,
+    request: &Message,
+    granted: u64,
+    requests: &mut Requests,
+) -> Result<()> {
+    let (mut stream, mut answer) = connection.open_bi().await?;
+    let mut bytes = BytesMut::new();
+    request.encode(Version::Draft18, &mut bytes)?;
+    stream.write_all(&bytes).await?;
+    let first = answer.read_chunk(1024, true).await?.context("an answer")?;
+    let kind = varint::decode(&first.bytes).map(|(kind, _)| kind);
+    ensure!(kind == Some(granted), "refused: {kind:?}");
+    requests.asking.push(stream);
+    requests.answers.push(answer);
+    Ok(())
+}
+
+pub(super) async fn dial(socket: &quinn::Endpoint, at: SocketAddr) -> Result<quinn::Connection> {
     let tls = client_config(&ClientTrust::Insecure, &[Version::Draft18.alpn().as_bytes()])?;
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls)?;
     let mut transport = quinn::TransportConfig::default();
     transport
         .max_concurrent_uni_streams(STREAMS.into())
-        .stream_receive_window((4_u32 << 20).into())
-        .receive_window((16_u32 << 20).into())
+        .stream_receive_window(STREAM_WINDOW.into())
+        .receive_window(WINDOW.into())
         .keep_alive_interval(Some(std::time::Duration::from_secs(3)));
     let mut config = quinn::ClientConfig::new(Arc::new(crypto));
     config.transport_config(Arc::new(transport));
@@ -167,79 +234,15 @@ async fn dial(socket: &quinn::Endpoint, at: SocketAddr) -> Result<quinn::Connect
     Ok(socket.connect_with(config, address, "localhost")?.await?)
 }
 
-async fn read_stream(mut stream: quinn::RecvStream, session: usize, tally: &Shared) -> Result<()> {
-    let mut reader = SubgroupReader::new(Version::Draft18);
-    let mut object: Option<Object> = None;
-    let mut first = true;
-    let mut group = 0;
-    while let Some(chunk) = stream.read_chunk(usize::MAX, true).await? {
-        if std::mem::take(&mut first) && chunk.bytes.first() == SETUP.first() {
-            // The server's control stream.
-            while stream.read_chunk(usize::MAX, true).await?.is_some() {}
-            return Ok(());
-        }
-        reader.push(chunk.bytes);
-        while let Some(event) = reader.poll()? {
-            match event {
-                SubgroupEvent::Header(header) => group = header.group,
-                SubgroupEvent::Object(fields) if fields.status == ObjectStatus::Normal => {
-                    object = Some(Object::new(group, fields.id, fields.payload_len));
-                }
-                SubgroupEvent::Object(_) => {}
-                SubgroupEvent::Payload(bytes) => {
-                    let whole = object.as_mut().is_some_and(|object| object.take(&bytes));
-                    if whole && let Some(object) = object.take() {
-                        let head = Head::decode(&object.head).context("a payload without a head")?;
-                        tally
-                            .borrow_mut()
-                            .object(session, (object.group, object.id), head, object.len);
-                    }
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// An object that arrives.
-struct Object {
-    group: u64,
-    id: u64,
-    len: u64,
-    left: u64,
-    head: Vec<u8>,
-}
-
-impl Object {
-    fn new(group: u64, id: u64, len: u64) -> Self {
-        Self {
-            group,
-            id,
-            len,
-            left: len,
-            head: Vec::with_capacity(Head::LEN),
-        }
-    }
-
-    /// Whether it is whole now.
-    fn take(&mut self, bytes: &Bytes) -> bool {
-        let missing = Head::LEN - self.head.len();
-        self.head.extend(bytes.iter().take(missing));
-        self.left = self
-            .left
-            .saturating_sub(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        self.left == 0
-    }
-}
-
 async fn read_web(
+    socket: &quinn::Endpoint,
     at: SocketAddr,
     pattern: Pattern,
     number: usize,
     tally: Shared,
     drivers: &mut JoinSet<()>,
 ) -> Result<()> {
-    let client = session(at, "https", Clock::new(), drivers).await?;
+    let client = session(socket.clone(), at, "https", Clock::new(), drivers).await?;
     let mut subscribers = Vec::new();
     for track in pattern.tracks_of(number) {
         let subscriber = client
@@ -267,9 +270,8 @@ async fn read_objects(mut subscriber: Subscriber, session: usize, tally: &Shared
     while let Some(object) = subscriber.next().await {
         if object.status == ObjectStatus::Normal {
             let head = Head::decode(&object.payload).context("a payload without a head")?;
-            let at = (object.location.group, object.location.object);
             let len = u64::try_from(object.payload.len())?;
-            tally.borrow_mut().object(session, at, head, len);
+            tally.borrow_mut().object(session, object.location, head, len);
         }
     }
     bail!("the track ended")

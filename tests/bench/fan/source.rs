@@ -15,8 +15,9 @@ use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use super::pattern::{Pattern, WINDOW, namespace};
+use super::pattern::{Pattern, Rate, WINDOW, namespace};
 use super::role::{number, say, told};
+use super::sink::{STREAM_WINDOW, STREAMS, WINDOW as RECEIVE_WINDOW};
 
 pub(super) fn run(at: SocketAddr, pattern: Pattern) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -25,8 +26,9 @@ pub(super) fn run(at: SocketAddr, pattern: Pattern) -> Result<()> {
     runtime.block_on(publish(at, pattern))
 }
 
-/// A session with the server, its driver among `drivers`.
+/// A session with the server from this socket, its driver among `drivers`.
 pub(super) async fn session(
+    socket: quinn::Endpoint,
     at: SocketAddr,
     scheme: &str,
     clock: Clock,
@@ -34,10 +36,12 @@ pub(super) async fn session(
 ) -> Result<Client> {
     let tls = client_config(&ClientTrust::Insecure, &[])?;
     let limits = QuicLimits {
-        max_uni_streams: 1024,
+        max_uni_streams: STREAMS,
+        stream_receive_window: STREAM_WINDOW,
+        receive_window: RECEIVE_WINDOW,
         ..QuicLimits::default()
     };
-    let dialer = Dialer::new(net::client()?, tls, limits);
+    let dialer = Dialer::new(socket, tls, limits);
     let options = ConnectOptions {
         clock,
         ..ConnectOptions::default()
@@ -53,7 +57,7 @@ pub(super) async fn session(
 async fn publish(at: SocketAddr, pattern: Pattern) -> Result<()> {
     let clock = Clock::new();
     let mut drivers = JoinSet::new();
-    let client = session(at, "moqt", clock, &mut drivers).await?;
+    let client = session(net::client()?, at, "moqt", clock, &mut drivers).await?;
     let cache = Cache::new(CacheLimits::default());
     let mut tracks = Vec::new();
     for number in 0..pattern.tracks {
@@ -114,19 +118,25 @@ impl Writing {
 pub(super) struct Pace {
     told: Receiver<String>,
     tick: Option<tokio::time::Interval>,
+    /// Without a tick: objects that may be out before one more is taken.
+    ahead: u64,
     taken: u64,
 }
 
 impl Pace {
     pub(super) fn new(pattern: Pattern) -> Self {
-        let tick = pattern.pause().map(|pause: Duration| {
-            let mut tick = tokio::time::interval(pause);
-            tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
-            tick
-        });
+        let tick = match pattern.rate {
+            Rate::PerSecond(rate) => {
+                let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);
+                tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
+                Some(tick)
+            }
+            Rate::AsTaken | Rate::Still => None,
+        };
         Self {
             told: told(),
             tick,
+            ahead: if pattern.rate == Rate::Still { 1 } else { WINDOW },
             taken: 0,
         }
     }
@@ -150,7 +160,7 @@ impl Pace {
             let due = async {
                 match &mut self.tick {
                     Some(tick) => drop(tick.tick().await),
-                    None if step < self.taken + WINDOW => tokio::task::yield_now().await,
+                    None if step < self.taken + self.ahead => {}
                     None => std::future::pending().await,
                 }
             };

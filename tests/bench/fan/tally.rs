@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use headwater_pubsub::wire::Location;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -31,6 +32,9 @@ pub(super) struct Tally {
     /// Since the last mark.
     objects: u64,
     bytes: u64,
+    joined: u64,
+    /// Joiners that have come and not gone.
+    pub(super) looking: u64,
     delays: Vec<u32>,
     since: Instant,
     twice: u64,
@@ -57,6 +61,8 @@ impl Tally {
             got,
             objects: 0,
             bytes: 0,
+            joined: 0,
+            looking: 0,
             delays: Vec::new(),
             since: now,
             twice: 0,
@@ -68,13 +74,15 @@ impl Tally {
         }
     }
 
-    pub(super) fn object(&mut self, session: usize, at: (u64, u64), head: Head, len: u64) {
+    pub(super) fn object(&mut self, session: usize, at: Location, head: Head, len: u64) {
         self.last = Instant::now();
         self.objects += 1;
         self.bytes += len;
-        let delay = now_us().saturating_sub(head.sent);
-        self.delays.push(u32::try_from(delay).unwrap_or(u32::MAX));
-        let placed = at.0 * self.pattern.group + at.1 == head.step
+        if self.pattern.joins.is_none() {
+            let delay = now_us().saturating_sub(head.sent);
+            self.delays.push(u32::try_from(delay).unwrap_or(u32::MAX));
+        }
+        let placed = at.group * self.pattern.group + at.object == head.step
             && u64::try_from(self.pattern.bytes).is_ok_and(|bytes| bytes == len);
         let got = self.got.get_mut(&(session, head.track)).filter(|_| placed);
         let Some(got) = got else {
@@ -88,6 +96,15 @@ impl Tally {
             got.next += 1;
         }
         self.came.notify_one();
+    }
+
+    /// Of a joiner that got everything: when its first object came, and how many did.
+    pub(super) fn joined(&mut self, first: Duration, objects: usize) {
+        self.joined += 1;
+        self.objects += u64::try_from(objects).unwrap_or(u64::MAX);
+        self.bytes += u64::try_from(objects * self.pattern.bytes).unwrap_or(u64::MAX);
+        self.delays
+            .push(u32::try_from(first.as_micros()).unwrap_or(u32::MAX));
     }
 
     pub(super) fn fault(&mut self, text: String) {
@@ -109,6 +126,7 @@ impl Tally {
             "seconds": seconds,
             "objects": std::mem::take(&mut self.objects),
             "bytes": std::mem::take(&mut self.bytes),
+            "joined": std::mem::take(&mut self.joined),
             "p50_us": rank(500), "p99_us": rank(990), "max_us": rank(1000),
         })
     }
