@@ -1,7 +1,7 @@
 //! The two halves of a stream.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::pin,
     task::{Context, Poll},
 };
@@ -174,35 +174,77 @@ pub(crate) enum Read {
     Closed,
 }
 
+impl Read {
+    fn failed(error: &quinn::ReadError, space: CodeSpace) -> Self {
+        match error {
+            quinn::ReadError::Reset(code) => Self::Reset(space.decode(*code)),
+            _ => Self::Closed,
+        }
+    }
+
+    fn web_failed(error: &web_transport_quinn::ReadError) -> Self {
+        match error {
+            web_transport_quinn::ReadError::Reset(code) => Self::Reset(StreamCode::from(u64::from(*code))),
+            web_transport_quinn::ReadError::InvalidReset(_) => Self::Reset(StreamCode::INTERNAL_ERROR),
+            _ => Self::Closed,
+        }
+    }
+}
+
 /// Most bytes taken from a stream at a time.
-const READ_CHUNK: usize = 64 * 1024;
+const READ_BYTES: usize = 64 * 1024;
+/// Pieces gathered at a time: mostly each is what one packet brought, so together about as much.
+const READ_PIECES: usize = 48;
 
 impl RecvStream {
     /// Next bytes or end of the stream. Cancel-safe.
+    ///
+    /// What is there comes as one piece in a buffer of its own, up to 64 KiB: packets share theirs with all that the system gave at
+    /// once, whosever they are. And quinn looks for what it has to send among the pieces of a stream from the first one on.
     pub(crate) async fn read(&mut self) -> Read {
-        self.read_up_to(READ_CHUNK).await
+        poll_fn(|cx| {
+            let mut pieces = [const { Bytes::new() }; READ_PIECES];
+            let mut room = READ_BYTES;
+            let mut count = 0;
+            for piece in &mut pieces {
+                if room == 0 {
+                    break;
+                }
+                match self.poll_read(cx, room) {
+                    Poll::Ready(Read::Data(bytes)) => *piece = bytes,
+                    // It is told again the next time.
+                    Poll::Ready(_) | Poll::Pending if count > 0 => break,
+                    end => return end,
+                }
+                room = room.saturating_sub(piece.len());
+                count += 1;
+            }
+            let gathered = pieces.get(..count).unwrap_or_default().concat();
+            Poll::Ready(Read::Data(gathered.into()))
+        })
+        .await
     }
 
-    /// The same, at most `max` bytes: what is not read counts against the peer's flow control.
+    fn poll_read(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<Read> {
+        pin!(self.read_up_to(max)).poll(cx)
+    }
+
+    /// The next piece as it came, at most `max` bytes: what is not read counts against the peer's flow control.
     pub(crate) async fn read_up_to(&mut self, max: usize) -> Read {
-        match self {
-            Self::Quic(stream, space) => match stream.read_chunk(max, true).await {
-                Ok(Some(chunk)) => Read::Data(chunk.bytes),
-                Ok(None) => Read::Fin,
-                Err(quinn::ReadError::Reset(code)) => Read::Reset(space.decode(code)),
-                Err(_) => Read::Closed,
-            },
-            Self::WebTransport(stream) => match stream.read_chunk(max, true).await {
-                Ok(Some(chunk)) => Read::Data(chunk.bytes),
-                Ok(None) => Read::Fin,
-                Err(web_transport_quinn::ReadError::Reset(code)) => {
-                    Read::Reset(StreamCode::from(u64::from(code)))
-                }
-                Err(web_transport_quinn::ReadError::InvalidReset(_)) => {
-                    Read::Reset(StreamCode::INTERNAL_ERROR)
-                }
-                Err(_) => Read::Closed,
-            },
+        let read = match self {
+            Self::Quic(stream, space) => stream
+                .read_chunk(max, true)
+                .await
+                .map_err(|error| Read::failed(&error, *space)),
+            Self::WebTransport(stream) => stream
+                .read_chunk(max, true)
+                .await
+                .map_err(|error| Read::web_failed(&error)),
+        };
+        match read {
+            Ok(Some(chunk)) => Read::Data(chunk.bytes),
+            Ok(None) => Read::Fin,
+            Err(end) => end,
         }
     }
 
