@@ -190,10 +190,11 @@ knobs! {
         #[serde(deserialize_with = "quantity::bytes")]
         datagram_bytes: u64 = 128 * KIB, in 2 * KIB..=16 * MIB,
         /// Unidirectional streams that a subscriber may have open. Each costs 48 bytes from the start, and it needs few.
-        subscriber_uni_streams: u32 = 128, in 3..=65_536,
+        subscriber_uni_streams: u32 = 64, in 3..=65_536,
         /// The same for an end that publishes: a stream for each live subgroup of each of its tracks.
         publisher_uni_streams: u32 = 1024, in 3..=65_536,
-        /// Requests (subscriptions, fetches, publications, namespaces) that one session may have open.
+        /// Requests (subscriptions, fetches, publications, namespaces) that one session may have open. It is allowed 32 at first
+        /// and more as it uses them, since each costs some 100 bytes whether it is used or not.
         requests: u32 = 1024, in 1..=65_536,
         /// Payload that a subscription may be behind its track before it ends with TOO_FAR_BEHIND.
         /// Some 12 s of video at 20 Mbit/s; a delivery timeout drops single objects earlier. At most cache.bytes.

@@ -166,11 +166,12 @@ impl Driver {
             }
             stream = shared.transport.accept_bi() => {
                 let (send, recv) = stream?;
-                let key = shared.act(|core, _| {
+                let (key, open) = shared.act(|core, _| {
                     let key = core.session.accept();
                     core.requests.entry(key).or_default();
-                    key
+                    (key, core.session.peer_requests())
                 });
+                shared.transport.expect_requests(open);
                 tasks.spawn(request(shared.clone(), key, send, recv));
             }
             datagram = shared.transport.read_datagram() => ingest::datagram(&self.handle, &*self.handler, datagram?),

@@ -15,7 +15,7 @@ use web_transport_quinn::proto::{ConnectRequest, ConnectResponse};
 
 use super::{
     congestion::Switchable,
-    transport::{Transport, TransportClosed},
+    transport::{FIRST_REQUESTS, Transport, TransportClosed},
 };
 use crate::wire::Version;
 
@@ -40,7 +40,7 @@ pub struct QuicLimits {
     pub datagram_send_bytes: usize,
     /// Unidirectional streams (data) the peer may have open. Each costs about 48 B at once.
     pub max_uni_streams: u32,
-    /// Bidirectional streams (requests) the peer may have open.
+    /// Bidirectional streams (requests) the peer may have open. A server allows fewer at first, and more as they are used.
     pub max_bidi_streams: u32,
     /// Silence after which the connection is given up.
     pub idle_timeout: Duration,
@@ -206,7 +206,9 @@ pub fn server(
         .unwrap_or_else(|_unbound| SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
     let crypto = Arc::new(QuicServerConfig::try_from(tls)?);
     let mut config = quinn::ServerConfig::new(crypto, Arc::new(secret.token_key()));
-    config.transport_config(Arc::new(limits.transport_config()));
+    let mut transport = limits.transport_config();
+    transport.max_concurrent_bidi_streams(limits.max_bidi_streams.min(FIRST_REQUESTS).into());
+    config.transport_config(Arc::new(transport));
     // A moved address would hash to another thread's socket.
     config.migration(false);
     let mut shared = quinn::EndpointConfig::new(Arc::new(secret.reset_key()));
@@ -278,18 +280,21 @@ pub async fn accept(incoming: quinn::Incoming, limits: &QuicLimits) -> Result<Ac
             .unwrap_or_default();
         if let Some(version) = Version::from_alpn(&alpn) {
             return Ok(Accepted {
-                transport: Transport::quic(connection, version),
+                transport: Transport::quic(connection, version).growing_to(limits.max_bidi_streams),
                 path: None,
             });
         }
-        accept_web_transport(connection).await
+        accept_web_transport(connection, limits).await
     };
     tokio::time::timeout(limits.handshake_timeout, handshake)
         .await
         .unwrap_or(Err(AcceptError::TimedOut))
 }
 
-async fn accept_web_transport(connection: quinn::Connection) -> Result<Accepted, AcceptError> {
+async fn accept_web_transport(
+    connection: quinn::Connection,
+    limits: &QuicLimits,
+) -> Result<Accepted, AcceptError> {
     let request = web_transport_quinn::Request::accept(connection.clone()).await?;
     let version = request
         .protocols
@@ -311,7 +316,7 @@ async fn accept_web_transport(connection: quinn::Connection) -> Result<Accepted,
         .respond(ConnectResponse::OK.with_protocol(version.alpn()))
         .await?;
     Ok(Accepted {
-        transport: Transport::web_transport(session, version),
+        transport: Transport::web_transport(session, version).growing_to(limits.max_bidi_streams),
         path: Some(path),
     })
 }

@@ -18,6 +18,11 @@ use super::setup::Kept;
 use crate::wire::{Message, StreamCode};
 
 impl Session {
+    /// Requests of the peer that are not over.
+    pub const fn peer_requests(&self) -> usize {
+        self.peer_requests
+    }
+
     /// The peer opened a bidirectional stream. The key is to be used for its bytes; it may be reset at once for a limit.
     pub fn accept(&mut self) -> RequestKey {
         let key = self.take_key();

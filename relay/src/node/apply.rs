@@ -74,6 +74,7 @@ impl Shared {
                 let streams = self.config.limits.publisher_uni_streams;
                 with(state, request, |entry, key, tracks| {
                     entry.handle.transport().set_max_uni_streams(streams);
+                    entry.handle.transport().expect_offers();
                     let Some(track) = tracks.get(&id).cloned() else {
                         reject(entry, key, track_missing());
                         return Some(Input::Cancelled { request });
@@ -156,6 +157,7 @@ impl Shared {
                     // PUBLISH_NAMESPACE: we will subscribe, and streams will come.
                     let streams = self.config.limits.publisher_uni_streams;
                     entry.handle.transport().set_max_uni_streams(streams);
+                    entry.handle.transport().expect_offers();
                 }
                 answered(
                     entry

@@ -9,7 +9,10 @@ mod stream;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,11 +33,37 @@ const WEBTRANSPORT_UNI: &[u8] = &[0x40, 0x54, 0x00];
 /// Header of a bidirectional WebTransport stream: signal 0x41, session 0.
 const WEBTRANSPORT_BIDI: &[u8] = &[0x40, 0x41, 0x00];
 
+/// Requests that a peer who connects to us may have open at first. QUIC allots memory for each permitted stream at once: about
+/// 100 B, which most sessions would never use.
+pub(super) const FIRST_REQUESTS: u32 = 32;
+
+/// How many requests the peer may have open; it only grows.
+#[derive(Debug)]
+struct Allowance {
+    now: AtomicU32,
+    most: u32,
+}
+
+impl Allowance {
+    /// With so many open it is to be this much; `None`: it is enough as it is.
+    fn grow(&self, open: usize) -> Option<u32> {
+        let open = u32::try_from(open).unwrap_or(u32::MAX);
+        let now = self.now.load(Ordering::Relaxed);
+        let wanted = open.saturating_mul(4).min(self.most);
+        (open >= now / 2 && now < wanted).then(|| {
+            self.now.store(wanted, Ordering::Relaxed);
+            wanted
+        })
+    }
+}
+
 /// The transport of one session. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Transport {
     kind: Kind,
     version: Version,
+    /// `None`: what QUIC was set up with stands.
+    requests: Option<Arc<Allowance>>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,6 +97,7 @@ impl Transport {
         Self {
             kind: Kind::Quic(connection),
             version,
+            requests: None,
         }
     }
 
@@ -76,7 +106,30 @@ impl Transport {
         Self {
             kind: Kind::WebTransport(Arc::new(session)),
             version,
+            requests: None,
         }
+    }
+
+    /// QUIC was set up to let the peer have [`FIRST_REQUESTS`] requests open: it may have up to `most` once it needs them.
+    pub(super) fn growing_to(mut self, most: u32) -> Self {
+        self.requests = Some(Arc::new(Allowance {
+            now: AtomicU32::new(FIRST_REQUESTS.min(most)),
+            most,
+        }));
+        self
+    }
+
+    /// The peer has `open` requests open: it is allowed more before it must wait.
+    pub(crate) fn expect_requests(&self, open: usize) {
+        if let Some(count) = self.requests.as_ref().and_then(|requests| requests.grow(open)) {
+            self.connection().set_max_concurrent_bi_streams(count.into());
+        }
+    }
+
+    /// The peer publishes, or is a neighbour: it may open as many requests at once as it is ever allowed. To offer a track that
+    /// there is no stream for is given up for good.
+    pub fn expect_offers(&self) {
+        self.expect_requests(usize::MAX);
     }
 
     /// The MoQT version agreed on.
@@ -287,5 +340,35 @@ pub fn plain(address: SocketAddr) -> SocketAddr {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, address.port()),
         // Scope and flow label stay.
         IpAddr::V6(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_always_allowed_more_requests_than_it_has_up_to_the_most() {
+        let allowance = || Allowance {
+            now: AtomicU32::new(FIRST_REQUESTS),
+            most: 1000,
+        };
+        let requests = allowance();
+        for open in [1, 15, 20, 17, 31, 40, 33, 100, 63, 129, 500, 3, 999, 1000] {
+            let before = requests.now.load(Ordering::Relaxed);
+            let after = requests.grow(open).unwrap_or(before);
+            assert!(after >= before, "{open}");
+            assert!(
+                after == 1000 || usize::try_from(after).is_ok_and(|after| 2 * open < after),
+                "{open}"
+            );
+        }
+        assert_eq!(requests.grow(1000), None);
+        assert_eq!(allowance().grow(usize::MAX), Some(1000));
+        let few = Allowance {
+            now: AtomicU32::new(10),
+            most: 10,
+        };
+        assert_eq!(few.grow(usize::MAX), None);
     }
 }

@@ -219,6 +219,7 @@ impl Shared {
         let window = u32::try_from(limits.neighbour_receive_window).unwrap_or(u32::MAX);
         entry.handle.transport().set_receive_window(window);
         entry.handle.transport().endure_losses();
+        entry.handle.transport().expect_offers();
         entry
             .handle
             .transport()
