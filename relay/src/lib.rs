@@ -13,6 +13,7 @@
 //! | egress | one per session | commands, one per answered request; objects wait in the cache, not here |
 //! | request | one per request stream | answers, 1 MiB; beyond, the request is reset |
 //! | uni in | one per data stream of the peer | none: the peer is held back by flow control |
+//! | wake gatherer | one per network thread | the egress tasks that other threads woke: each once |
 //! | accept loop | one per network thread | handshakes; beyond a rate newcomers prove their address |
 //! | timer, renewal, page, operator's interface | one each | none |
 //! | gossip, in a mesh | one per neighbour | what it reads: 128 KiB, then the neighbour is held back; what it writes: sets of what has changed, encoded when the stream takes bytes |

@@ -23,6 +23,7 @@ pub use client::{
 pub use clock::Clock;
 pub use discovery::{NamespaceChange, NamespaceReader, TrackEvent, TrackOffer, TrackOffers};
 pub use driver::{Driver, SessionEnd};
+pub use egress::gather_wakes;
 pub use endpoint::{
     ALPN_H3, AcceptError, Accepted, DialError, Dialer, EndpointError, EndpointSecret, PortSharing,
     QuicLimits, accept, bind, client, server,

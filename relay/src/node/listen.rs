@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 
 use headwater_certs::mesh::{NodeId, Role};
 use headwater_pubsub::{
-    net::{AcceptError, SessionEnd, SessionHandle, Transport, accept, plain},
+    net::{AcceptError, SessionEnd, SessionHandle, Transport, accept, gather_wakes, plain},
     session::{Limits, Side},
     wire::control::Setup,
 };
@@ -50,6 +50,10 @@ impl HandshakeRate {
 
 /// Accept and serve sessions until told to stop.
 pub(super) async fn run(shared: Arc<Shared>, endpoint: quinn::Endpoint, stop: CancellationToken) {
+    let mut wakes = JoinSet::new();
+    wakes.spawn(gather_wakes());
+    // It is at home before the first session is.
+    tokio::task::yield_now().await;
     let mut sessions = JoinSet::new();
     let mut rate = HandshakeRate {
         window: Duration::ZERO,

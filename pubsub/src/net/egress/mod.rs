@@ -6,6 +6,7 @@
 //! peer's stream limit is reached, or too many streams are full, nothing new is begun: what is owed stays in the cache, where
 //! the limits on subscriptions that are behind apply.
 
+mod home;
 mod queue;
 mod streams;
 
@@ -30,6 +31,7 @@ use crate::{
         control::{PublishDone, RequestError},
     },
 };
+pub use home::gather_wakes;
 pub(crate) use queue::EgressQueue;
 use queue::{Command, Ready};
 use streams::{Ending, Flow, Streams, stream_priority};

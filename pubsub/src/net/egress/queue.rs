@@ -8,8 +8,7 @@ use std::{
     task::{Wake, Waker},
 };
 
-use futures_util::task::AtomicWaker;
-
+use super::home::Sleeper;
 use crate::{
     fanout::{Fetch, Subscription, SubscriptionUpdate},
     net::session::SessionHandle,
@@ -21,7 +20,7 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct EgressQueue {
     commands: Mutex<Vec<Command>>,
-    task: Arc<AtomicWaker>,
+    task: Arc<Sleeper>,
 }
 
 pub(super) enum Command {
@@ -61,7 +60,7 @@ pub(super) enum Command {
 /// Set when something happened that one subscription or fetch may want to send.
 pub(crate) struct Ready {
     flag: AtomicBool,
-    task: Arc<AtomicWaker>,
+    task: Arc<Sleeper>,
 }
 
 impl Ready {
