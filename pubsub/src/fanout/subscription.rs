@@ -6,7 +6,7 @@ mod options;
 mod output;
 mod resume;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, MutexGuard};
 use std::task::Waker;
 
@@ -59,13 +59,13 @@ pub struct Subscription {
     cursors: BTreeMap<LaneKey, Cursor>,
     /// Cursors that may have something to write and are not blocked.
     ready: BTreeSet<(Rank, LaneKey)>,
-    streams: HashMap<StreamKey, LaneKey>,
+    streams: BTreeMap<StreamKey, LaneKey>,
     /// Subgroups that are not to be sent any more, by group.
     dropped: BTreeSet<(u64, u64)>,
     resets: VecDeque<(StreamKey, StreamCode)>,
     timers: Timers,
     /// Streams with FIN that are not acknowledged yet, and until when they must be.
-    unacknowledged: HashMap<StreamKey, Time>,
+    unacknowledged: BTreeMap<StreamKey, Time>,
     /// When the end of the range counts as reached.
     settled: Option<Time>,
     backlog: u64,
@@ -150,11 +150,11 @@ impl Subscription {
             datagrams_seen: edge.seq,
             cursors: BTreeMap::new(),
             ready: BTreeSet::new(),
-            streams: HashMap::new(),
+            streams: BTreeMap::new(),
             dropped: BTreeSet::new(),
             resets: VecDeque::new(),
             timers: Timers::default(),
-            unacknowledged: HashMap::new(),
+            unacknowledged: BTreeMap::new(),
             settled: None,
             backlog: 0,
             replay: 0,

@@ -1,7 +1,7 @@
 //! The data streams of a session: opened as the peer allows, written as far as the transport takes.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     future::Future,
     pin::{Pin, pin},
     task::{Context, Poll},
@@ -31,18 +31,22 @@ type Watch = Pin<Box<dyn Future<Output = OutKey> + Send>>;
 pub(super) struct Streams {
     transport: Transport,
     prefix: Bytes,
-    outs: HashMap<OutKey, Out>,
+    outs: BTreeMap<OutKey, Out>,
     blocked: usize,
     spare: Option<SendStream>,
     opening: Option<Opening>,
     /// Ended by FIN, kept so that they can be reset until the peer has everything.
-    finished: HashMap<OutKey, SendStream>,
+    finished: BTreeMap<OutKey, SendStream>,
     watches: FuturesUnordered<Watch>,
 }
 
 struct Out {
     send: SendStream,
     priority: i32,
+    /// What QUIC knows: zero until it is told.
+    told: i32,
+    /// Nothing was written yet.
+    fresh: bool,
     /// What the transport did not take yet.
     rest: Vec<Bytes>,
     ending: Ending,
@@ -73,10 +77,17 @@ pub(super) enum Flow {
     Gone,
 }
 
-/// MoQT's small-is-urgent turned round for QUIC, subscriber before publisher priority. The lowest bit is for [`WRITTEN`].
+/// MoQT's small-is-urgent turned round for QUIC, subscriber before publisher priority. The lowest bit is for [`WRITTEN`]. The
+/// default of both is zero, which QUIC need not be told.
 pub(super) fn stream_priority(subscriber: u8, publisher: u8) -> i32 {
-    ((i32::from(u8::MAX - subscriber) << 8) | i32::from(u8::MAX - publisher)) << 1
+    let urgency = |subscriber: u8, publisher: u8| {
+        (i32::from(u8::MAX - subscriber) << 8 | i32::from(u8::MAX - publisher)) << 1
+    };
+    urgency(subscriber, publisher) - urgency(DEFAULT, DEFAULT)
 }
+
+/// Priority of subscribers and publishers that say none (draft sections "Subscriber Priority" and "Publisher Priority").
+const DEFAULT: u8 = 128;
 
 /// Added to the priority of a stream whose end was written. What of it is lost goes out again before what was written later on
 /// other streams of the same priority: QUIC would put it behind all of that, and on a path that cannot keep up the ends of
@@ -88,11 +99,11 @@ impl Streams {
         Self {
             prefix: transport.uni_prefix(),
             transport,
-            outs: HashMap::new(),
+            outs: BTreeMap::new(),
             blocked: 0,
             spare: None,
             opening: None,
-            finished: HashMap::new(),
+            finished: BTreeMap::new(),
             watches: FuturesUnordered::new(),
         }
     }
@@ -125,17 +136,16 @@ impl Streams {
     /// Begin a stream, which [`Self::has_credit`] has allowed.
     pub(super) fn open(&mut self, key: OutKey, priority: i32) {
         let Some(send) = self.spare.take() else { return };
-        send.set_priority(priority);
-        self.outs.insert(
-            key,
-            Out {
-                send,
-                priority,
-                rest: vec![self.prefix.clone()],
-                ending: Ending::Open,
-                blocked: false,
-            },
-        );
+        let out = Out {
+            send,
+            priority,
+            told: 0,
+            fresh: true,
+            rest: Vec::new(),
+            ending: Ending::Open,
+            blocked: false,
+        };
+        self.outs.insert(key, out);
     }
 
     /// Hand `chunks` to a stream. Unless it can take more or is full, it is forgotten.
@@ -149,9 +159,20 @@ impl Streams {
         let Some(out) = self.outs.get_mut(&key) else {
             return Flow::Gone;
         };
-        out.rest.append(chunks);
+        if std::mem::take(&mut out.fresh) && !self.prefix.is_empty() {
+            chunks.insert(0, self.prefix.clone());
+        }
         out.ending = ending;
-        self.resume(cx, key)
+        let flow = if out.rest.is_empty() {
+            // Mostly the transport takes it all.
+            let flow = out.flush(cx, chunks);
+            out.rest.append(chunks);
+            flow
+        } else {
+            out.rest.append(chunks);
+            out.resume(cx)
+        };
+        self.went(key, flow)
     }
 
     /// Hand the transport what a stream owes.
@@ -159,7 +180,15 @@ impl Streams {
         let Some(out) = self.outs.get_mut(&key) else {
             return Flow::Gone;
         };
-        let flow = out.flush(cx);
+        let flow = out.resume(cx);
+        self.went(key, flow)
+    }
+
+    /// Keeps count of full streams, and forgets those that are over.
+    fn went(&mut self, key: OutKey, flow: Flow) -> Flow {
+        let Some(out) = self.outs.get_mut(&key) else {
+            return flow;
+        };
         let blocked = flow == Flow::Blocked;
         match (std::mem::replace(&mut out.blocked, blocked), blocked) {
             (false, true) => self.blocked += 1,
@@ -183,6 +212,9 @@ impl Streams {
 
     /// A watched stream that the peer has received to its end, or stopped.
     pub(super) fn poll_acknowledged(&mut self, cx: &mut Context<'_>) -> Option<OutKey> {
+        if self.watches.is_empty() {
+            return None;
+        }
         while let Poll::Ready(Some(key)) = self.watches.poll_next_unpin(cx) {
             if self.finished.remove(&key).is_some() {
                 return Some(key);
@@ -203,12 +235,7 @@ impl Streams {
 
     /// Reset every stream of a request that did not end; how many there were.
     pub(super) fn reset_all(&mut self, key: RequestKey, code: StreamCode) -> usize {
-        let open: Vec<_> = self
-            .outs
-            .keys()
-            .filter(|(owner, _)| *owner == key)
-            .copied()
-            .collect();
+        let open: Vec<_> = self.of(key).copied().collect();
         for &key in &open {
             self.reset(key, code);
         }
@@ -242,16 +269,32 @@ impl Streams {
 
     /// Whether a stream of the request is open.
     pub(super) fn has_any(&self, key: RequestKey) -> bool {
-        self.outs.keys().any(|(owner, _)| *owner == key)
+        self.of(key).next().is_some()
+    }
+
+    /// Open streams of a request.
+    fn of(&self, key: RequestKey) -> impl Iterator<Item = &OutKey> {
+        let behind = self.outs.range((key, None)..).map(|(key, _)| key);
+        behind.take_while(move |(owner, _)| *owner == key)
     }
 }
 
 impl Out {
-    fn flush(&mut self, cx: &mut Context<'_>) -> Flow {
-        self.rest.retain(|chunk| !chunk.is_empty());
-        while !self.rest.is_empty() {
-            match self.send.poll_write(cx, &mut self.rest) {
-                Poll::Ready(Ok(_)) => self.rest.retain(|chunk| !chunk.is_empty()),
+    /// Hands the transport what is owed.
+    fn resume(&mut self, cx: &mut Context<'_>) -> Flow {
+        let mut rest = std::mem::take(&mut self.rest);
+        let flow = self.flush(cx, &mut rest);
+        self.rest = rest;
+        flow
+    }
+
+    /// Hands the transport these chunks; those that it does not take are left.
+    fn flush(&mut self, cx: &mut Context<'_>, chunks: &mut Vec<Bytes>) -> Flow {
+        self.prioritise(0);
+        chunks.retain(|chunk| !chunk.is_empty());
+        while !chunks.is_empty() {
+            match self.send.poll_write(cx, chunks) {
+                Poll::Ready(Ok(_)) => chunks.retain(|chunk| !chunk.is_empty()),
                 Poll::Ready(Err(WriteFailed::Stopped(code))) => {
                     self.send.reset(code);
                     return Flow::Gone;
@@ -261,11 +304,21 @@ impl Out {
             }
         }
         if self.ending != Ending::Open {
-            self.send.set_priority(self.priority + WRITTEN);
+            // Only now: QUIC keeps what is queued in its place, and what is lost is queued anew.
+            self.prioritise(WRITTEN);
             self.send.finish();
             return Flow::Finished;
         }
         Flow::Free
+    }
+
+    /// Each call to QUIC takes a lock: it is told only what it does not know.
+    fn prioritise(&mut self, written: i32) {
+        let priority = self.priority + written;
+        if self.told != priority {
+            self.send.set_priority(priority);
+            self.told = priority;
+        }
     }
 }
 
@@ -275,6 +328,7 @@ mod tests {
 
     #[test]
     fn the_rest_of_a_written_stream_goes_before_its_equals_and_nobody_else() {
+        assert_eq!(stream_priority(DEFAULT, DEFAULT), 0);
         for (subscriber, publisher) in [(0, 0), (0, 255), (128, 127), (255, 0), (255, 254)] {
             let written = stream_priority(subscriber, publisher) + WRITTEN;
             assert!(written > stream_priority(subscriber, publisher));
