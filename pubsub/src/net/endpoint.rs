@@ -8,13 +8,13 @@ use std::{
 };
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn_proto::HashedConnectionIdGenerator;
 use tracing::warn;
 use url::{Host, Url};
 use web_transport_quinn::proto::{ConnectRequest, ConnectResponse};
 
 use super::{
     congestion::Switchable,
+    connection_id::CheckedIds,
     transport::{FIRST_REQUESTS, Transport, TransportClosed},
 };
 use crate::wire::Version;
@@ -213,7 +213,7 @@ pub fn server(
     config.migration(false);
     let mut shared = quinn::EndpointConfig::new(Arc::new(secret.reset_key()));
     let cid_key = secret.connection_id_key();
-    shared.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(cid_key)));
+    shared.cid_generator(move || Box::new(CheckedIds::new(cid_key)));
     endpoint(socket, shared, Some(config), address)
 }
 

@@ -3,6 +3,7 @@
 mod client;
 mod clock;
 mod congestion;
+mod connection_id;
 mod discovery;
 mod driver;
 mod egress;
