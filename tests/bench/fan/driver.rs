@@ -84,7 +84,7 @@ impl Turn {
 }
 
 pub(super) fn run(fan: &Fan) -> Result<()> {
-    let mut all = Vec::new();
+    let (mut all, mut failures) = (Vec::new(), Vec::new());
     let mut table = Table::begin(fan);
     for name in patterns(fan) {
         let mut turns: Vec<(Kind, Vec<Turn>)> = kinds(fan, name)
@@ -97,10 +97,18 @@ pub(super) fn run(fan: &Fan) -> Result<()> {
         };
         for _ in 0..rounds {
             for (kind, done) in &mut turns {
-                let turn =
-                    turn(fan, name, *kind).with_context(|| format!("{}, {}", name.text(), kind.text()))?;
-                all.push(json!({"pattern": name.text(), "server": kind.text(), "turn": turn.json()}));
-                done.push(turn);
+                match turn(fan, name, *kind) {
+                    Ok(turn) => {
+                        all.push(json!({"pattern": name.text(), "server": kind.text(), "turn": turn.json()}));
+                        done.push(turn);
+                    }
+                    // The others are worth their time nevertheless.
+                    Err(error) => {
+                        let failure = format!("{}, {}: {error:#}", name.text(), kind.text());
+                        println!("\nFAILED: {failure}\n");
+                        failures.push(failure);
+                    }
+                }
             }
         }
         table.rows(name, turns);
@@ -109,6 +117,7 @@ pub(super) fn run(fan: &Fan) -> Result<()> {
         std::fs::write(path, serde_json::to_string_pretty(&all)?)?;
     }
     table.end();
+    ensure!(failures.is_empty(), "failed turns:\n{}", failures.join("\n"));
     Ok(())
 }
 
