@@ -31,13 +31,11 @@ fn per_object(subscribers: usize, bytes: usize, group_length: u64) -> f64 {
 #[test]
 fn an_object_in_a_long_group_is_handed_out_without_an_allocation_each() {
     let (few, many) = (per_object(10, 20_000, 60), per_object(110, 20_000, 60));
-    println!("{few} {many}");
     assert!(many - few < 1.0, "{few} with 10 subscribers, {many} with 110");
 }
 
 #[test]
 fn an_object_that_is_a_group_is_handed_out_without_an_allocation_each() {
     let (few, many) = (per_object(10, 200, 1), per_object(110, 200, 1));
-    println!("{few} {many}");
     assert!(many - few < 1.0, "{few} with 10 subscribers, {many} with 110");
 }

@@ -21,6 +21,23 @@ fn timestamp(value: u64) -> Properties {
 }
 
 stories! {
+    /// A server allows fewer requests at first than these, and more as they are used.
+    async fn many_subscriptions_are_asked_for_at_once_and_all_stay_open(ends: Ends) {
+        let tracks: Vec<_> = (0..300).map(|number| track(name(&format!("track{number}")))).collect();
+        let mut asking = tokio::task::JoinSet::new();
+        for (number, track) in tracks.iter().enumerate() {
+            ends.far.serve(track);
+            let near = ends.near.clone();
+            asking.spawn(async move { near.subscribe(name(&format!("track{number}")), SubscribeOptions::default()).await });
+        }
+        let mut open = Vec::new();
+        while let Some(asked) = asking.join_next().await {
+            open.push(asked.expect("asked").expect("served"));
+        }
+        assert_eq!(open.len(), 300);
+        assert!(open.iter().all(|subscriber| subscriber.done().is_none()));
+    }
+
     async fn objects_arrive_with_their_properties_and_the_end_says_why(ends: Ends) {
         let properties = Properties::builder().int(kind::DEFAULT_PUBLISHER_PRIORITY, 7).build().expect("an even type");
         let track = track_with(name("video"), properties.clone());
