@@ -14,8 +14,8 @@ pub(super) struct Item {
     pub(super) ready: Arc<Ready>,
     /// A subscription that has nothing more to send, waiting for its streams to take their last bytes.
     pub(super) done: Option<PublishDone>,
-    /// It was refused a stream and must be asked again when there is one.
-    pub(super) starved: bool,
+    /// When it is to be asked although nobody calls, as the egress task has it in its list.
+    pub(super) deadline: Option<Time>,
     /// A subscription has sent something.
     pub(super) begun: bool,
 }
@@ -26,7 +26,7 @@ impl Item {
             body,
             ready,
             done: None,
-            starved: false,
+            deadline: None,
             begun: false,
         }
     }

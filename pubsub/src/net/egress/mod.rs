@@ -13,7 +13,7 @@ mod queue;
 mod streams;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::poll_fn,
     pin::Pin,
     sync::Arc,
@@ -31,9 +31,9 @@ use crate::{
 pub use home::gather_wakes;
 use item::{Body, Item};
 use outlet::{Next, Outlet};
-use queue::Command;
 pub(crate) use queue::EgressQueue;
-use streams::{Flow, Streams};
+use queue::{Command, News};
+use streams::Flow;
 
 /// Bytes written in one turn before other tasks of the thread get theirs.
 const TURN_BUDGET: usize = 512 * 1024;
@@ -42,36 +42,51 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// Send until the session ends.
 pub(crate) async fn run(handle: SessionHandle, handler: Arc<dyn Handler>) {
-    let mut egress = Egress {
-        outlet: Outlet {
-            streams: Streams::new(handle.transport().clone()),
-            handle,
-            handler,
-        },
-        items: BTreeMap::new(),
-        timer: Box::pin(tokio::time::sleep(Time::ZERO)),
-        ready: Vec::new(),
-        chunks: Vec::new(),
-    };
+    let mut egress = Egress::new(Outlet::new(handle, handler));
     poll_fn(|cx| egress.poll(cx)).await;
 }
 
+/// A session may have thousands of requests, of which few have something to do in one turn: those are listed, and a turn looks
+/// at no other.
 struct Egress {
     outlet: Outlet,
     items: BTreeMap<RequestKey, Item>,
+    /// Those that may have something to send, each once.
+    ready: Vec<RequestKey>,
+    /// Those that must be asked although nobody calls, soonest first.
+    deadlines: BTreeSet<(Time, RequestKey)>,
+    /// Those that have nothing more to send but streams that are not closed.
+    closing: Vec<RequestKey>,
     timer: Pin<Box<tokio::time::Sleep>>,
-    /// Who has something to send, by urgency: reused for every turn.
-    ready: Vec<(u8, RequestKey)>,
-    /// Reused for every write.
+    /// When the timer will fire.
+    armed: Option<Time>,
+    /// The list of a turn, most urgent first, and what came for it and is written in it: reused.
+    turn: Vec<(u8, RequestKey)>,
+    news: News,
     chunks: Vec<Bytes>,
 }
 
 impl Egress {
+    fn new(outlet: Outlet) -> Self {
+        Self {
+            outlet,
+            items: BTreeMap::new(),
+            ready: Vec::new(),
+            deadlines: BTreeSet::new(),
+            closing: Vec::new(),
+            timer: Box::pin(tokio::time::sleep(Time::ZERO)),
+            armed: None,
+            turn: Vec::new(),
+            news: News::default(),
+            chunks: Vec::new(),
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.accept_commands(cx);
+        self.accept_news(cx);
         self.resume(cx);
         self.acknowledge(cx);
-        self.wake_due();
+        self.list_due(cx);
         let spent = self.send_ready(cx);
         self.finish_done();
         if spent >= TURN_BUDGET {
@@ -81,9 +96,34 @@ impl Egress {
         Poll::Pending
     }
 
-    fn accept_commands(&mut self, cx: &Context<'_>) {
-        for command in self.outlet.handle.shared.egress.take(cx.waker()) {
+    fn accept_news(&mut self, cx: &Context<'_>) {
+        let mut news = std::mem::take(&mut self.news);
+        self.outlet.handle.shared.egress.take(cx.waker(), &mut news);
+        for command in news.commands.drain(..) {
             self.accept(command);
+        }
+        self.ready.append(&mut news.ready);
+        self.news = news;
+    }
+
+    fn insert(&mut self, key: RequestKey, item: Item) {
+        self.items.insert(key, item);
+        self.ready.push(key);
+    }
+
+    fn remove(&mut self, key: RequestKey) -> Option<Item> {
+        let item = self.items.remove(&key)?;
+        if let Some(deadline) = item.deadline {
+            self.deadlines.remove(&(deadline, key));
+        }
+        self.outlet.starved.remove(&key);
+        Some(item)
+    }
+
+    /// It may have something to send.
+    fn list(&mut self, key: RequestKey) {
+        if self.items.get(&key).is_some_and(|item| item.ready.list()) {
+            self.ready.push(key);
         }
     }
 
@@ -94,8 +134,7 @@ impl Egress {
                 subscription,
                 ready,
             } => {
-                self.items
-                    .insert(key, Item::new(Body::Subscription(subscription), ready));
+                self.insert(key, Item::new(Body::Subscription(subscription), ready));
             }
             Command::Fetch { key, fetch, ready } => {
                 let body = Body::Fetch {
@@ -104,14 +143,14 @@ impl Egress {
                     hole: None,
                     begun: false,
                 };
-                self.items.insert(key, Item::new(body, ready));
+                self.insert(key, Item::new(body, ready));
             }
             Command::Update { key, update } => self.update(key, update),
             Command::Again { key } => {
                 if let Some(item) = self.items.get_mut(&key) {
                     item.forget_hole();
-                    item.ready.set();
                 }
+                self.list(key);
             }
             Command::Unknown { key, start, end } => {
                 if let Some(item) = self.items.get_mut(&key)
@@ -119,15 +158,15 @@ impl Egress {
                 {
                     fetch.unknown(start, end);
                     item.forget_hole();
-                    item.ready.set();
                 }
+                self.list(key);
             }
             Command::Stop { key, code } => {
-                self.items.remove(&key);
+                self.remove(key);
                 self.outlet.streams.reset_all(key, code);
             }
             Command::End { key, code, reason } => {
-                if self.items.remove(&key).is_some() {
+                if self.remove(key).is_some() {
                     self.outlet.streams.reset_all(key, StreamCode::CANCELLED);
                     let done = PublishDone {
                         code,
@@ -159,8 +198,8 @@ impl Egress {
                     }
                 }
             }
-            item.ready.set();
         }
+        self.list(key);
         self.outlet.handle.act(|session, _| {
             // A request that was cancelled meanwhile needs no answer.
             let _cancelled = session.answer_update(key, Ok(answer)).is_err();
@@ -174,7 +213,6 @@ impl Egress {
             let Some(item) = self.items.get_mut(&key).filter(|_| flow != Flow::Blocked) else {
                 continue;
             };
-            item.ready.set();
             match (&mut item.body, stream) {
                 (Body::Subscription(subscription), Some(stream)) => match flow {
                     Flow::Free => subscription.unblock(stream),
@@ -182,17 +220,16 @@ impl Egress {
                     Flow::Finished | Flow::Blocked => {}
                 },
                 (Body::Fetch { .. }, _) if flow == Flow::Gone => {
-                    self.items.remove(&key);
+                    self.remove(key);
                     self.outlet.fetch_over(key);
                 }
                 _ => {}
             }
+            self.list(key);
         }
-        if self.items.values().any(|item| item.starved) && self.outlet.streams.has_credit(cx) {
-            for item in self.items.values_mut() {
-                if std::mem::take(&mut item.starved) {
-                    item.ready.set();
-                }
+        if !self.outlet.starved.is_empty() && self.outlet.streams.has_credit(cx) {
+            for key in std::mem::take(&mut self.outlet.starved) {
+                self.list(key);
             }
         }
     }
@@ -208,73 +245,107 @@ impl Egress {
         }
     }
 
+    /// Whatever waited for a moment that has come is to be asked.
+    fn list_due(&mut self, cx: &mut Context<'_>) {
+        if self.armed.is_none() || self.timer.as_mut().poll(cx).is_pending() {
+            return;
+        }
+        self.armed = None;
+        let now = self.outlet.handle.now();
+        while let Some(&(deadline, key)) = self.deadlines.first()
+            && deadline <= now
+        {
+            self.deadlines.pop_first();
+            if let Some(item) = self.items.get_mut(&key) {
+                item.deadline = None;
+            }
+            self.list(key);
+        }
+    }
+
     /// Let every item that may have something send it, most urgent first. Returns the bytes handed to the transport.
     fn send_ready(&mut self, cx: &mut Context<'_>) -> usize {
-        self.ready.extend(
-            self.items
-                .iter()
-                .filter(|(_, item)| item.done.is_none() && item.ready.is_set())
-                .map(|(key, item)| (item.body.priority(), *key)),
-        );
-        self.ready.sort_unstable();
-        let mut spent = 0;
-        for (_, key) in self.ready.drain(..) {
-            let Some(item) = self.items.get_mut(&key) else {
-                continue;
-            };
-            item.ready.clear();
-            let over = loop {
-                if spent >= TURN_BUDGET {
-                    item.ready.set();
-                    break false;
-                }
-                let step = self.outlet.step(cx, key, item, &mut self.chunks);
-                self.chunks.clear();
-                spent += step.bytes;
-                match step.next {
-                    Next::Again => {}
-                    Next::Wait => break false,
-                    Next::Over => break true,
-                }
-            };
-            if over {
-                self.items.remove(&key);
+        let mut turn = std::mem::take(&mut self.turn);
+        for key in self.ready.drain(..) {
+            if let Some(item) = self.items.get(&key)
+                && item.done.is_none()
+            {
+                turn.push((item.body.priority(), key));
             }
         }
+        turn.sort_unstable();
+        let mut spent = 0;
+        for (_, key) in turn.drain(..) {
+            if spent >= TURN_BUDGET {
+                self.ready.push(key);
+            } else {
+                self.send(cx, key, &mut spent);
+            }
+        }
+        self.turn = turn;
         spent
+    }
+
+    /// Let an item send what it has.
+    fn send(&mut self, cx: &mut Context<'_>, key: RequestKey, spent: &mut usize) {
+        let Some(item) = self.items.get_mut(&key) else {
+            return;
+        };
+        item.ready.unlist();
+        loop {
+            let step = self.outlet.step(cx, key, item, &mut self.chunks);
+            self.chunks.clear();
+            *spent += step.bytes;
+            match step.next {
+                Next::Again if *spent >= TURN_BUDGET => {
+                    if item.ready.list() {
+                        self.ready.push(key);
+                    }
+                    break;
+                }
+                Next::Again => {}
+                Next::Wait => break,
+                Next::Over => {
+                    self.remove(key);
+                    return;
+                }
+            }
+        }
+        let deadline = if item.done.is_some() {
+            self.closing.push(key);
+            None
+        } else {
+            item.next_timeout()
+        };
+        if item.deadline != deadline {
+            let before = std::mem::replace(&mut item.deadline, deadline);
+            before.map(|before| self.deadlines.remove(&(before, key)));
+            deadline.map(|deadline| self.deadlines.insert((deadline, key)));
+        }
     }
 
     /// Send PUBLISH_DONE for subscriptions whose streams are all closed.
     fn finish_done(&mut self) {
-        let over: Vec<_> = self
-            .items
-            .iter()
-            .filter(|(key, item)| item.done.is_some() && !self.outlet.streams.has_any(**key))
-            .map(|(key, _)| *key)
-            .collect();
-        for key in over {
-            if let Some(Item { done: Some(done), .. }) = self.items.remove(&key) {
+        let streams = &self.outlet.streams;
+        let closed = self.closing.extract_if(.., |key| !streams.has_any(*key));
+        for key in closed.collect::<Vec<_>>() {
+            if let Some(Item { done: Some(done), .. }) = self.remove(key) {
                 self.outlet.streams.forget_finished(key);
                 self.outlet.subscription_over(key, done);
             }
         }
     }
 
-    /// Whatever waited for a moment that has come is to be asked.
-    fn wake_due(&self) {
-        let now = self.outlet.handle.now();
-        for item in self.items.values() {
-            if item.next_timeout().is_some_and(|next| next <= now) {
-                item.ready.set();
-            }
-        }
-    }
-
+    /// A timer that fires too early does no harm, so it is left alone unless it would fire too late.
     fn arm_timer(&mut self, cx: &mut Context<'_>) {
-        let Some(next) = self.items.values().filter_map(Item::next_timeout).min() else {
+        let Some(&(next, _)) = self.deadlines.first() else {
             return;
         };
         let next = next.max(self.outlet.handle.now() + SHORTEST_SLEEP);
+        if self.armed.is_some_and(|armed| armed <= next) {
+            return;
+        }
+        self.armed = Some(next);
         self.timer
             .as_mut()
             .reset(self.outlet.handle.shared.clock.instant(next));

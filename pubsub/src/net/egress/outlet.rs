@@ -1,6 +1,6 @@
 //! How what a subscription or a fetch has next is handed to the transport, and who is told of its end.
 
-use std::{sync::Arc, task::Context};
+use std::{collections::BTreeSet, sync::Arc, task::Context};
 
 use bytes::Bytes;
 use tracing::trace;
@@ -27,9 +27,20 @@ pub(super) struct Outlet {
     pub(super) handle: SessionHandle,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) streams: Streams,
+    /// Those that were refused a stream, to be asked again when there is one.
+    pub(super) starved: BTreeSet<RequestKey>,
 }
 
 impl Outlet {
+    pub(super) fn new(handle: SessionHandle, handler: Arc<dyn Handler>) -> Self {
+        Self {
+            streams: Streams::new(handle.transport().clone()),
+            handle,
+            handler,
+            starved: BTreeSet::new(),
+        }
+    }
+
     /// Lets an item send the next thing that it has.
     pub(super) fn step(
         &mut self,
@@ -41,7 +52,7 @@ impl Outlet {
         let credit = if self.streams.has_credit(cx) {
             StreamCredit::Available
         } else {
-            item.starved = true;
+            self.starved.insert(key);
             StreamCredit::Exhausted
         };
         match &mut item.body {

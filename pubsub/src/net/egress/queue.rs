@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Wake, Waker},
@@ -16,11 +16,26 @@ use crate::{
     wire::{Location, PublishDoneCode, StreamCode},
 };
 
-/// What others ask of the egress task. One entry per answered request or update, so the session's request limit bounds it.
+/// What others ask of the egress task.
 #[derive(Default)]
 pub(crate) struct EgressQueue {
-    commands: Mutex<Vec<Command>>,
+    inbox: Arc<Inbox>,
+}
+
+/// What waits for the egress task.
+#[derive(Default)]
+struct Inbox {
+    news: Mutex<News>,
     task: Arc<Sleeper>,
+}
+
+/// What came since the egress task last looked.
+#[derive(Default)]
+pub(super) struct News {
+    /// One entry per answered request or update, so the session's request limit bounds it.
+    pub(super) commands: Vec<Command>,
+    /// Requests that may have something to send: each once at most.
+    pub(super) ready: Vec<RequestKey>,
 }
 
 pub(super) enum Command {
@@ -57,25 +72,23 @@ pub(super) enum Command {
     },
 }
 
-/// Set when something happened that one subscription or fetch may want to send.
+/// Tells the egress task that one subscription or fetch may want to send something.
 pub(crate) struct Ready {
-    flag: AtomicBool,
-    task: Arc<Sleeper>,
+    key: RequestKey,
+    /// It is listed already, here or with the task.
+    is_listed: AtomicBool,
+    inbox: Arc<Inbox>,
 }
 
 impl Ready {
-    /// The egress task itself knows that there is something to do.
-    pub(super) fn set(&self) {
-        self.flag.store(true, Ordering::Release);
+    /// The egress task is about to list it itself; false: it is listed already.
+    pub(super) fn list(&self) -> bool {
+        !self.is_listed.swap(true, Ordering::AcqRel)
     }
 
-    /// From now on news count again.
-    pub(super) fn clear(&self) {
-        self.flag.store(false, Ordering::Release);
-    }
-
-    pub(super) fn is_set(&self) -> bool {
-        self.flag.load(Ordering::Acquire)
+    /// It was taken from the list: from now on news count again.
+    pub(super) fn unlist(&self) {
+        self.is_listed.store(false, Ordering::Release);
     }
 }
 
@@ -85,36 +98,40 @@ impl Wake for Ready {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.flag.swap(true, Ordering::AcqRel) {
-            self.task.wake();
+        if self.list() {
+            self.inbox.tell(|news| news.ready.push(self.key));
         }
+    }
+}
+
+impl Inbox {
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, what: impl FnOnce(&mut News)) {
+        what(&mut self.news());
+        self.task.wake();
     }
 }
 
 impl EgressQueue {
     fn push(&self, command: Command) {
-        self.commands
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .push(command);
-        self.task.wake();
+        self.inbox.tell(|news| news.commands.push(command));
     }
 
-    /// Everything asked since the last time; `waker` is called when there is more.
-    pub(super) fn take(&self, waker: &Waker) -> Vec<Command> {
-        self.task.register(waker);
-        std::mem::take(
-            &mut *self
-                .commands
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        )
+    /// Everything that came since the last time, in exchange for two empty lists; `waker` is called when there is more.
+    pub(super) fn take(&self, waker: &Waker, news: &mut News) {
+        self.inbox.task.register(waker);
+        std::mem::swap(&mut *self.inbox.news(), news);
     }
 
-    fn ready(&self) -> Arc<Ready> {
+    /// For a request that is listed when the task is told of it.
+    fn ready(&self, key: RequestKey) -> Arc<Ready> {
         Arc::new(Ready {
-            flag: AtomicBool::new(true),
-            task: self.task.clone(),
+            key,
+            is_listed: AtomicBool::new(true),
+            inbox: Arc::clone(&self.inbox),
         })
     }
 }
@@ -130,7 +147,7 @@ impl SessionHandle {
         make: impl FnOnce(Time, Waker) -> Result<Subscription, E>,
     ) -> Result<(), E> {
         let queue = &self.shared.egress;
-        let ready = queue.ready();
+        let ready = queue.ready(key);
         let subscription = Box::new(make(self.now(), Waker::from(ready.clone()))?);
         queue.push(Command::Subscribe {
             key,
@@ -150,7 +167,7 @@ impl SessionHandle {
         make: impl FnOnce(Time, Waker) -> Result<Fetch, E>,
     ) -> Result<(), E> {
         let queue = &self.shared.egress;
-        let ready = queue.ready();
+        let ready = queue.ready(key);
         let fetch = Box::new(make(self.now(), Waker::from(ready.clone()))?);
         queue.push(Command::Fetch { key, fetch, ready });
         Ok(())
