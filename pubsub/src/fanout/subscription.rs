@@ -72,6 +72,8 @@ pub struct Subscription {
     /// Of the backlog, what a resumption found and has not written: the lag is measured on top of it.
     replay: u64,
     sent: Sent,
+    /// See [`Self::is_at_rest`].
+    at_rest: bool,
     opened: u64,
     next_stream: u64,
     any_reset: bool,
@@ -159,6 +161,7 @@ impl Subscription {
             backlog: 0,
             replay: 0,
             sent: Sent::default(),
+            at_rest: false,
             opened: 0,
             next_stream: 0,
             any_reset: false,
@@ -304,6 +307,7 @@ impl Subscription {
     pub fn poll(&mut self, now: Time, budget: usize, out: &mut Vec<Bytes>) -> Option<Transmit> {
         let track = Arc::clone(&self.track);
         let mut state = track.lock();
+        self.at_rest = false;
         if matches!(self.phase, Phase::Active) {
             self.look(&state, now);
         }
@@ -313,6 +317,10 @@ impl Subscription {
         if matches!(self.phase, Phase::Active)
             && let Some(transmit) = self.next_write(&state, now, budget, out)
         {
+            self.at_rest = self.has_given_all(&state);
+            if self.at_rest {
+                state.arm(self.slot);
+            }
             return Some(transmit);
         }
         if matches!(self.phase, Phase::Active) {
@@ -337,6 +345,12 @@ impl Subscription {
         }
         state.arm(self.slot);
         None
+    }
+
+    /// Whether what the last [`Self::poll`] gave was all: unless something is changed through another method, the next would
+    /// give `None`, and can be spared. False says nothing.
+    pub const fn is_at_rest(&self) -> bool {
+        self.at_rest
     }
 
     fn terms(&self, state: &State, now: Time, budget: usize) -> Terms {

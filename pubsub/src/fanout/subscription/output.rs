@@ -59,6 +59,20 @@ impl Subscription {
         }
     }
 
+    /// Nothing is left to write, and no end is in sight that would have to be looked for.
+    pub(super) fn has_given_all(&self, state: &State) -> bool {
+        let datagram_waits = || {
+            let last = state.datagrams.back();
+            last.is_some_and(|entry| entry.seq > self.datagrams_seen)
+        };
+        matches!(self.phase, Phase::Active)
+            && self.ready.is_empty()
+            && self.resets.is_empty()
+            && state.ended.is_none()
+            && self.range.end_group.is_none()
+            && !datagram_waits()
+    }
+
     /// The most urgent cursor that has something to do and may do it.
     fn next_ready(&self) -> Option<(Rank, LaneKey)> {
         let opened = |key| self.cursors.get(key).is_none_or(|cursor| cursor.stream.is_some());

@@ -193,6 +193,15 @@ impl Subscriber {
 
     /// One poll; `false` if there was nothing.
     pub(super) fn poll(&mut self, now: Time, budget: usize) -> bool {
+        let polled = self.poll_once(now, budget);
+        if self.subscription.is_at_rest() {
+            assert!(polled, "at rest without having given anything");
+            assert!(!self.poll_once(now, budget), "it was not at rest");
+        }
+        polled
+    }
+
+    fn poll_once(&mut self, now: Time, budget: usize) -> bool {
         let mut out = Vec::new();
         let Some(transmit) = self.subscription.poll(now, budget, &mut out) else {
             assert!(out.is_empty(), "bytes without a write");

@@ -1,5 +1,9 @@
 //! One source, one subscriber: delivery, ends, priorities, timeouts.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Wake;
+
 use bytes::Bytes;
 
 use super::harness::*;
@@ -45,6 +49,36 @@ fn bytes_go_out_before_the_object_is_whole() {
     writer.payload(ms(2), Bytes::from(vec![2; 1000])).unwrap();
     subscriber.subscription.poll(ms(2), 10_000, &mut out).unwrap();
     assert_eq!(out, [Bytes::from(vec![2; 1000])]);
+}
+
+#[test]
+fn at_rest_it_is_woken_without_another_poll() {
+    #[derive(Default)]
+    struct Calls(AtomicUsize);
+    impl Wake for Calls {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let track = relay();
+    let source = track.source();
+    let calls = Arc::new(Calls::default());
+    let mut subscriber = Subscriber::new(&track, ms(0), SubscribeOptions::default());
+    subscriber.subscription.set_waker(calls.clone().into());
+    assert!(
+        subscriber
+            .subscription
+            .poll(ms(0), 10_000, &mut Vec::new())
+            .is_none()
+    );
+    let mut writer = source.subgroup(ms(1), &header(0, 0)).unwrap();
+    for round in 1..=3 {
+        put(&mut writer, ms(round), 0, [round]);
+        assert_eq!(calls.0.swap(0, Ordering::Relaxed), 1);
+        let mut out = Vec::new();
+        subscriber.subscription.poll(ms(round), 10_000, &mut out).unwrap();
+        assert!(subscriber.subscription.is_at_rest());
+    }
 }
 
 #[test]

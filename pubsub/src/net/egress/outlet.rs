@@ -90,7 +90,7 @@ impl Outlet {
                 chunks.iter().for_each(|chunk| datagram.extend_from_slice(chunk));
                 let sent = self.handle.transport().send_datagram(datagram.freeze());
                 trace!(?key, sent, bytes, "datagram");
-                Step::again(bytes)
+                Step::again_unless(subscription.is_at_rest(), bytes)
             }
             Some(Transmit::Write { stream, open, fin }) => {
                 let bytes = chunks.iter().map(Bytes::len).sum();
@@ -107,9 +107,12 @@ impl Outlet {
                 match self.streams.write(cx, out_key, chunks, ending) {
                     Flow::Free | Flow::Finished => {}
                     Flow::Blocked => subscription.block(stream),
-                    Flow::Gone => subscription.stopped(stream),
+                    Flow::Gone => {
+                        subscription.stopped(stream);
+                        return Step::again(bytes);
+                    }
                 }
-                Step::again(bytes)
+                Step::again_unless(subscription.is_at_rest(), bytes)
             }
             Some(Transmit::Reset { stream, code }) => {
                 self.streams.reset((key, Some(stream)), code);
@@ -280,6 +283,12 @@ impl Step {
             bytes,
             next: Next::Again,
         }
+    }
+
+    /// Again, unless the item has nothing more.
+    fn again_unless(at_rest: bool, bytes: usize) -> Self {
+        let next = if at_rest { Next::Wait } else { Next::Again };
+        Self { bytes, next }
     }
 
     fn over(bytes: usize) -> Self {
