@@ -13,6 +13,14 @@ use crate::wire::{FullTrackName, Location, Parameters, Properties, SessionCode, 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey(pub(super) u64);
 
+#[cfg(test)]
+impl RequestKey {
+    /// For tests of those who only pass keys on.
+    pub(crate) const fn of(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 impl From<RequestKey> for u64 {
     fn from(key: RequestKey) -> Self {
         key.0

@@ -14,7 +14,7 @@ pub(super) struct Item {
     pub(super) ready: Arc<Ready>,
     /// A subscription that has nothing more to send, waiting for its streams to take their last bytes.
     pub(super) done: Option<PublishDone>,
-    /// When it is to be asked although nobody calls, as the egress task has it in its list.
+    /// Its entry in the task's list of deadlines. [`Self::next_timeout`] may say later meanwhile, but never sooner.
     pub(super) deadline: Option<Time>,
     /// A subscription has sent something.
     pub(super) begun: bool,

@@ -60,9 +60,11 @@ struct Egress {
     timer: Pin<Box<tokio::time::Sleep>>,
     /// When the timer will fire.
     armed: Option<Time>,
-    /// The list of a turn, most urgent first, and what came for it and is written in it: reused.
+    /// Those of one turn, most urgent first: reused.
     turn: Vec<(u8, RequestKey)>,
+    /// What came for one turn: reused.
     news: News,
+    /// What one write takes: reused.
     chunks: Vec<Bytes>,
 }
 
@@ -89,7 +91,8 @@ impl Egress {
         self.list_due(cx);
         let spent = self.send_ready(cx);
         self.finish_done();
-        if spent >= TURN_BUDGET {
+        // A reset in this turn may have made room for those that were refused a stream in it.
+        if spent >= TURN_BUDGET || self.may_feed(cx) {
             cx.waker().wake_by_ref();
         }
         self.arm_timer(cx);
@@ -107,7 +110,8 @@ impl Egress {
     }
 
     fn insert(&mut self, key: RequestKey, item: Item) {
-        self.items.insert(key, item);
+        let before = self.items.insert(key, item);
+        debug_assert!(before.is_none(), "a request key is used once");
         self.ready.push(key);
     }
 
@@ -122,7 +126,7 @@ impl Egress {
 
     /// It may have something to send.
     fn list(&mut self, key: RequestKey) {
-        if self.items.get(&key).is_some_and(|item| item.ready.list()) {
+        if self.items.get(&key).is_some_and(|item| item.ready.claim()) {
             self.ready.push(key);
         }
     }
@@ -227,11 +231,16 @@ impl Egress {
             }
             self.list(key);
         }
-        if !self.outlet.starved.is_empty() && self.outlet.streams.has_credit(cx) {
+        if self.may_feed(cx) {
             for key in std::mem::take(&mut self.outlet.starved) {
                 self.list(key);
             }
         }
+    }
+
+    /// There is a stream for those that were refused one.
+    fn may_feed(&mut self, cx: &mut Context<'_>) -> bool {
+        !self.outlet.starved.is_empty() && self.outlet.streams.has_credit(cx)
     }
 
     /// Tell subscriptions of streams whose end has arrived.
@@ -291,14 +300,14 @@ impl Egress {
         let Some(item) = self.items.get_mut(&key) else {
             return;
         };
-        item.ready.unlist();
+        item.ready.release();
         loop {
             let step = self.outlet.step(cx, key, item, &mut self.chunks);
             self.chunks.clear();
             *spent += step.bytes;
             match step.next {
                 Next::Again if *spent >= TURN_BUDGET => {
-                    if item.ready.list() {
+                    if item.ready.claim() {
                         self.ready.push(key);
                     }
                     break;

@@ -22,7 +22,7 @@ pub(crate) struct EgressQueue {
     inbox: Arc<Inbox>,
 }
 
-/// What waits for the egress task.
+/// What waits for the egress task. What it holds may hold it in turn, through [`Ready`]: see the queue's `drop`.
 #[derive(Default)]
 struct Inbox {
     news: Mutex<News>,
@@ -75,19 +75,19 @@ pub(super) enum Command {
 /// Tells the egress task that one subscription or fetch may want to send something.
 pub(crate) struct Ready {
     key: RequestKey,
-    /// It is listed already, here or with the task.
+    /// Its key is in a list, here or the task's own. It stays so for good where nothing more is to be sent.
     is_listed: AtomicBool,
     inbox: Arc<Inbox>,
 }
 
 impl Ready {
-    /// The egress task is about to list it itself; false: it is listed already.
-    pub(super) fn list(&self) -> bool {
+    /// Whoever is told true lists the key; on false it is listed already.
+    pub(super) fn claim(&self) -> bool {
         !self.is_listed.swap(true, Ordering::AcqRel)
     }
 
     /// It was taken from the list: from now on news count again.
-    pub(super) fn unlist(&self) {
+    pub(super) fn release(&self) {
         self.is_listed.store(false, Ordering::Release);
     }
 }
@@ -98,7 +98,7 @@ impl Wake for Ready {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.list() {
+        if self.claim() {
             self.inbox.tell(|news| news.ready.push(self.key));
         }
     }
@@ -133,6 +133,14 @@ impl EgressQueue {
             is_listed: AtomicBool::new(true),
             inbox: Arc::clone(&self.inbox),
         })
+    }
+}
+
+impl Drop for EgressQueue {
+    /// What was asked too late for the task to see it.
+    fn drop(&mut self) {
+        let left = std::mem::take(&mut *self.inbox.news());
+        drop(left);
     }
 }
 
@@ -201,5 +209,62 @@ impl SessionHandle {
             code,
             reason: reason.to_owned(),
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fanout::SubscribeOptions,
+        track::{Authority, Cache, CacheLimits, Track},
+        wire::{FullTrackName, TrackName, TrackNamespace},
+    };
+
+    fn taken(queue: &EgressQueue) -> (usize, Vec<RequestKey>) {
+        let mut news = News::default();
+        queue.take(Waker::noop(), &mut news);
+        (news.commands.len(), news.ready)
+    }
+
+    #[test]
+    fn whoever_is_woken_is_listed_once_until_it_is_released() {
+        let queue = EgressQueue::default();
+        let (one, two) = (queue.ready(RequestKey::of(1)), queue.ready(RequestKey::of(2)));
+        // The task lists it itself when it is told of it.
+        one.wake_by_ref();
+        assert_eq!(taken(&queue), (0, vec![]));
+        one.release();
+        two.release();
+        for ready in [&one, &two, &one] {
+            ready.wake_by_ref();
+        }
+        assert_eq!(taken(&queue), (0, vec![RequestKey::of(1), RequestKey::of(2)]));
+        one.wake_by_ref();
+        assert_eq!(taken(&queue), (0, vec![]));
+        one.release();
+        one.wake_by_ref();
+        assert_eq!(taken(&queue), (0, vec![RequestKey::of(1)]));
+    }
+
+    #[test]
+    fn what_was_asked_too_late_is_gone_with_the_queue() {
+        let namespace = TrackNamespace::new(["test"]).unwrap();
+        let name = FullTrackName::new(namespace, TrackName::new("t").unwrap()).unwrap();
+        let track = Track::new(name, Authority::Original, &Cache::new(CacheLimits::default()));
+        let queue = EgressQueue::default();
+        let key = RequestKey::of(1);
+        let ready = queue.ready(key);
+        let waker = Waker::from(Arc::clone(&ready));
+        let subscription =
+            Subscription::new(&track, Time::ZERO, SubscribeOptions::default(), waker, 1).unwrap();
+        queue.push(Command::Subscribe {
+            key,
+            subscription: Box::new(subscription),
+            ready,
+        });
+        assert_eq!(track.stats().readers, 1);
+        drop(queue);
+        assert_eq!(track.stats().readers, 0);
     }
 }
