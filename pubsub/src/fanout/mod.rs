@@ -2,8 +2,8 @@
 //!
 //! A [`Subscription`] or [`Fetch`] reads one [`Track`](crate::track::Track) for one downstream request. It is polled for what to
 //! write, in order of publisher priority, group order and subgroup, and answers with pieces of the cache's own `Bytes`: no object
-//! is copied per subscriber, and no queue exists beside the cache. Between two polls that find nothing, the waker given at
-//! construction is called at most once.
+//! is copied per subscriber, and no queue exists beside the cache. The waker given at construction is called at most once between
+//! two polls that find nothing more.
 //!
 //! Sources in the draft: "Subscriptions", "Subscription Filters", "Priorities", "Delivery Timeouts and Data Reliability",
 //! "Closing Subgroup Streams", "Fetch Handling".

@@ -37,8 +37,8 @@ enum Phase {
 
 /// A subscription of one track by one downstream session.
 ///
-/// Call [`Self::poll`] until it gives `None` after creation, after each call of the waker, after each change made through the
-/// other methods, and at [`Self::next_timeout`]. Only objects that arrive after creation (or after the [`Edge`] it is
+/// Call [`Self::poll`] until it gives `None` or [is at rest](Self::is_at_rest): after creation, after each call of the waker,
+/// after each change made through the other methods, and at [`Self::next_timeout`]. Only objects that arrive after creation (or after the [`Edge`] it is
 /// given, or after FORWARD went from 0 to 1) are sent; those before it, up to [`Self::joining_location`], come by a joining FETCH.
 /// [`Self::resume`] begins earlier.
 #[derive(Debug)]
@@ -317,7 +317,7 @@ impl Subscription {
         if matches!(self.phase, Phase::Active)
             && let Some(transmit) = self.next_write(&state, now, budget, out)
         {
-            self.at_rest = self.has_given_all(&state);
+            self.at_rest = self.has_given_all(&state, now);
             if self.at_rest {
                 state.arm(self.slot);
             }
@@ -347,8 +347,8 @@ impl Subscription {
         None
     }
 
-    /// Whether what the last [`Self::poll`] gave was all: unless something is changed through another method, the next would
-    /// give `None`, and can be spared. False says nothing.
+    /// Whether what the last [`Self::poll`] gave was all: at the same moment the next would give `None`. The waker is set, so it
+    /// can be spared. False says nothing.
     pub const fn is_at_rest(&self) -> bool {
         self.at_rest
     }

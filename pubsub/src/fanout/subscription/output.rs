@@ -60,7 +60,7 @@ impl Subscription {
     }
 
     /// Nothing is left to write, and no end is in sight that would have to be looked for.
-    pub(super) fn has_given_all(&self, state: &State) -> bool {
+    pub(super) fn has_given_all(&self, state: &State, now: Time) -> bool {
         let datagram_waits = || {
             let last = state.datagrams.back();
             last.is_some_and(|entry| entry.seq > self.datagrams_seen)
@@ -70,6 +70,7 @@ impl Subscription {
             && self.resets.is_empty()
             && state.ended.is_none()
             && self.range.end_group.is_none()
+            && self.next_timeout().is_none_or(|timeout| timeout > now)
             && !datagram_waits()
     }
 
@@ -104,6 +105,7 @@ impl Subscription {
             }
             let pending = log.total.saturating_sub(cursor.passed);
             self.backlog = (self.backlog + pending).saturating_sub(cursor.pending);
+            self.replay = self.replay.min(self.backlog);
             cursor.pending = pending;
         }
         let timer = cursor.deadline(state, key, terms);

@@ -201,7 +201,8 @@ impl Subscriber {
         polled
     }
 
-    fn poll_once(&mut self, now: Time, budget: usize) -> bool {
+    /// One poll that is not followed by another where there is nothing more; `false` if there was nothing.
+    pub(super) fn poll_once(&mut self, now: Time, budget: usize) -> bool {
         let mut out = Vec::new();
         let Some(transmit) = self.subscription.poll(now, budget, &mut out) else {
             assert!(out.is_empty(), "bytes without a write");

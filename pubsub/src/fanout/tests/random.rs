@@ -1,6 +1,9 @@
 //! Random interleavings: sources that come, break off and go, subscribers that join and block, fetches.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
 
 use proptest::prelude::*;
 
@@ -126,13 +129,57 @@ fn read(subscriber: &mut Subscriber, blocked: &mut Vec<StreamKey>, now: Time, ac
 }
 
 struct World {
-    track: std::sync::Arc<crate::track::Track>,
+    track: Arc<crate::track::Track>,
     now: Time,
     sources: Vec<Source>,
     writers: Vec<(usize, Writer)>,
     subscribers: Vec<(Subscriber, Vec<StreamKey>)>,
     names: usize,
     source_names: Vec<usize>,
+}
+
+/// Polls only when it must, and no longer than it must.
+struct Sleeper {
+    inner: Subscriber,
+    woken: Arc<AtomicBool>,
+    blocked: Vec<StreamKey>,
+}
+
+struct Flag(Arc<AtomicBool>);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Sleeper {
+    fn new(world: &World, options: SubscribeOptions) -> Self {
+        let mut sleeper = Self {
+            inner: Subscriber::new(&world.track, world.now, options),
+            woken: Arc::new(AtomicBool::new(true)),
+            blocked: Vec::new(),
+        };
+        let waker = Arc::new(Flag(Arc::clone(&sleeper.woken)));
+        sleeper.inner.subscription.set_waker(waker.into());
+        sleeper.look(world.now);
+        sleeper
+    }
+
+    fn look(&mut self, now: Time) {
+        let is_due = |time: Option<Time>| time.is_some_and(|time| time <= now);
+        while self.woken.swap(false, Ordering::Relaxed) || is_due(self.inner.subscription.next_timeout()) {
+            while self.inner.poll_once(now, 64) && !self.inner.subscription.is_at_rest() {}
+        }
+    }
+
+    fn act(&mut self, now: Time, action: &Action) {
+        if matches!(action, Action::Block(_) | Action::Unblock(_)) {
+            read(&mut self.inner, &mut self.blocked, now, action);
+            self.woken.store(true, Ordering::Relaxed);
+        }
+        self.look(now);
+    }
 }
 
 fn pick(len: usize, index: usize) -> Option<usize> {
@@ -334,6 +381,39 @@ proptest! {
             prop_assert!(fetch.fin);
             let both: Vec<_> = fetch.objects.iter().chain(&got).copied().collect();
             prop_assert_eq!(&both, &whole);
+        }
+    }
+
+    #[test]
+    fn whoever_polls_only_when_told_to_misses_nothing(
+        actions in proptest::collection::vec(action(), 1..250),
+        object_timeout in proptest::option::of(1u64..3000),
+        subgroup_timeout in proptest::option::of(1u64..3000),
+        end_group in proptest::option::of(0..GROUPS),
+    ) {
+        let mut world = World::new();
+        let options = SubscribeOptions {
+            object_timeout: object_timeout.map(ms),
+            subgroup_timeout: subgroup_timeout.map(ms),
+            filter: end_group.map(|end_group| Filter::AbsoluteRange { start: at(0, 0), end_group }),
+            ..SubscribeOptions::default()
+        };
+        let mut sleeper = Sleeper::new(&world, options);
+        let (mut eager, mut blocked) = (Subscriber::new(&world.track, world.now, options), Vec::new());
+        let pass = (0..4).map(|_| Action::Pass(3000));
+        for action in actions.into_iter().chain([Action::Unblock(0)]).chain(pass) {
+            world.act(action);
+            sleeper.act(world.now, &action);
+            if matches!(action, Action::Block(_) | Action::Unblock(_)) {
+                read(&mut eager, &mut blocked, world.now, &action);
+            }
+            eager.drain(world.now);
+        }
+        prop_assert_eq!(&sleeper.inner.writes, &eager.writes);
+        prop_assert_eq!(sleeper.inner.objects(), eager.objects());
+        prop_assert_eq!(sleeper.inner.done, eager.done);
+        for (key, stream) in &eager.streams {
+            prop_assert_eq!(&sleeper.inner.streams[key].end, &stream.end);
         }
     }
 

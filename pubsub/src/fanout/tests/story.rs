@@ -82,6 +82,30 @@ fn at_rest_it_is_woken_without_another_poll() {
 }
 
 #[test]
+fn with_an_end_that_comes_too_late_it_is_not_at_rest() {
+    let track = relay();
+    let source = track.source();
+    let options = SubscribeOptions {
+        subgroup_timeout: Some(ms(100)),
+        ..SubscribeOptions::default()
+    };
+    let mut subscriber = Subscriber::new(&track, ms(0), options);
+    let mut writer = source.subgroup(ms(1), &header(0, 0)).unwrap();
+    put(&mut writer, ms(1), 0, [0]);
+    subscriber.drain(ms(1));
+    let stream = subscriber.writes[0];
+    subscriber.subscription.block(stream);
+    writer.fin(ms(10)).unwrap();
+    subscriber.drain(ms(10));
+    subscriber.subscription.unblock(stream);
+    subscriber.drain(ms(200));
+    assert_eq!(
+        subscriber.only_stream().end,
+        End::Reset(StreamCode::DELIVERY_TIMEOUT)
+    );
+}
+
+#[test]
 fn urgent_subgroups_go_first_then_groups_in_order_then_subgroups() {
     let track = relay();
     let source = track.source();
