@@ -196,6 +196,27 @@ stories! {
         assert!(object.payload.iter().all(|&byte| byte == 7));
     }
 
+    /// More at once than the sender writes before others get their turn; then nothing happens that would call it back.
+    async fn tracks_that_burst_together_all_arrive(ends: Ends) {
+        let tracks: Vec<_> = (0..6).map(|number| track(name(&format!("track{number}")))).collect();
+        let mut subscribers = Vec::new();
+        for (number, track) in tracks.iter().enumerate() {
+            ends.far.serve(track);
+            let name = name(&format!("track{number}"));
+            subscribers.push(ends.near.subscribe(name, SubscribeOptions::default()).await.expect("served"));
+        }
+        let mut open = Vec::new();
+        for track in &tracks {
+            let mut writer = track.writer(ends.clock);
+            let mut group = writer.group(0).expect("new");
+            group.object(Properties::default(), Bytes::from(vec![7; 300_000])).expect("in order");
+            open.push((writer, group));
+        }
+        for subscriber in &mut subscribers {
+            assert_eq!(subscriber.next().await.expect("live").payload.len(), 300_000);
+        }
+    }
+
     async fn more_than_the_queue_holds_waits_and_arrives(ends: Ends) {
         let track = track(name("video"));
         ends.far.serve(&track);
