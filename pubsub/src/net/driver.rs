@@ -17,7 +17,8 @@ use tokio::task::JoinSet;
 use tracing::{debug, trace};
 
 use super::{
-    egress, ingest,
+    egress,
+    ingest::{self, ControlStream},
     session::{DataEvent, End, Handler, SessionHandle, Shared},
     transport::{Read, RecvStream, SendStream, TransportClosed, WriteFailed},
 };
@@ -48,6 +49,9 @@ pub enum SessionEnd {
     #[error(transparent)]
     Transport(#[from] TransportClosed),
 }
+
+/// The tasks of the peer's unidirectional streams.
+type Streams = JoinSet<Option<ControlStream>>;
 
 /// Runs a session until it ends. Dropping it, or the future of [`Driver::run`], closes the session.
 pub struct Driver {
@@ -130,17 +134,21 @@ impl Driver {
     }
 
     /// The peer has closed: what it sent before and we have, is read.
-    async fn read_rest(&self, streams: &mut JoinSet<()>) {
+    async fn read_rest(&self, streams: &mut Streams) {
         while let Ok(stream) = self.handle.shared.transport.accept_uni().await {
             streams.spawn(ingest::uni(self.handle.clone(), self.handler.clone(), stream));
         }
-        let read = async { while streams.join_next().await.is_some() {} };
+        let read = async {
+            while let Some(ended) = streams.join_next().await {
+                self.read_on(streams, ended.ok().flatten());
+            }
+        };
         // A stream that waits to learn whose it is will not.
         let _waiting = tokio::time::timeout(REST, read).await.is_err();
     }
 
     /// Wait for one thing to happen and pass it on.
-    async fn step(&self, tasks: &mut JoinSet<()>, streams: &mut JoinSet<()>) -> Result<(), TransportClosed> {
+    async fn step(&self, tasks: &mut JoinSet<()>, streams: &mut Streams) -> Result<(), TransportClosed> {
         let shared = &self.handle.shared;
         let timeout = {
             let core = shared.core();
@@ -175,10 +183,21 @@ impl Driver {
                 tasks.spawn(request(shared.clone(), key, send, recv));
             }
             datagram = shared.transport.read_datagram() => ingest::datagram(&self.handle, &*self.handler, datagram?),
-            Some(ended) = tasks.join_next() => pass_on_panic(ended),
-            Some(ended) = streams.join_next() => pass_on_panic(ended),
+            Some(ended) = tasks.join_next() => pass_on_panic(ended).unwrap_or_default(),
+            Some(ended) = streams.join_next() => self.read_on(streams, pass_on_panic(ended).flatten()),
         }
         Ok(())
+    }
+
+    /// The control stream goes on in a task of its own size.
+    fn read_on(&self, streams: &mut Streams, control: Option<ControlStream>) {
+        if let Some(control) = control {
+            let read = control.read(self.handle.clone());
+            streams.spawn(async move {
+                read.await;
+                None
+            });
+        }
     }
 
     /// Start a task for each request that wants its stream.
@@ -208,11 +227,11 @@ impl Driver {
 }
 
 /// A panic in a task of the session is continued in its driver.
-fn pass_on_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
+fn pass_on_panic<T>(ended: Result<T, tokio::task::JoinError>) -> Option<T> {
+    match ended {
+        Ok(result) => Some(result),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_aborted) => None,
     }
 }
 

@@ -114,7 +114,8 @@ fn admit(shared: &Shared, rate: &mut HandshakeRate, incoming: quinn::Incoming) -
 async fn serve(shared: Arc<Shared>, incoming: quinn::Incoming) {
     let remote = plain(incoming.remote_address());
     let address = remote.ip();
-    match accept(incoming, &quic_limits(&shared.config)).await {
+    // A task keeps its size to its end, and a handshake needs more room than the session behind it.
+    match Box::pin(accept(incoming, &quic_limits(&shared.config))).await {
         Ok(accepted) => {
             let opened = Opened {
                 transport: accepted.transport,

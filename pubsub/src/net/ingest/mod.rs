@@ -81,8 +81,13 @@ impl Fault {
     }
 }
 
-/// Read one unidirectional stream of the peer to its end.
-pub(crate) async fn uni(handle: SessionHandle, handler: Arc<dyn Handler>, mut stream: RecvStream) {
+/// Read one unidirectional stream of the peer to its end. Only the control stream is given back, to be read on: its task is
+/// as old as the session, and this one has room for any kind of stream.
+pub(crate) async fn uni(
+    handle: SessionHandle,
+    handler: Arc<dyn Handler>,
+    mut stream: RecvStream,
+) -> Option<ControlStream> {
     let opening = tokio::time::timeout(HEADER_PATIENCE, opening::open(&handle, &mut stream))
         .await
         .unwrap_or(Err(Fault::Unwanted(StreamCode::CANCELLED)));
@@ -90,7 +95,7 @@ pub(crate) async fn uni(handle: SessionHandle, handler: Arc<dyn Handler>, mut st
         Ok(opening) => {
             let held = opening.held();
             match opening {
-                Opening::Control(bytes) => control(&handle, &mut stream, bytes).await,
+                Opening::Control(bytes) => return Some(ControlStream { stream, bytes }),
                 Opening::Subgroup(reader, header) => {
                     subgroup::read(&handle, &*handler, &mut stream, reader, header, held).await
                 }
@@ -120,26 +125,36 @@ pub(crate) async fn uni(handle: SessionHandle, handler: Arc<dyn Handler>, mut st
         }
         Err(Fault::Unwanted(code)) => stream.stop(code),
     }
+    None
 }
 
-async fn control(handle: &SessionHandle, stream: &mut RecvStream, bytes: Bytes) -> Result<(), Fault> {
-    if std::mem::replace(&mut handle.shared.core().controlled, true) {
-        handle.close(SessionCode::PROTOCOL_VIOLATION, "a second control stream");
-        return Ok(());
-    }
-    let mut next = Read::Data(bytes);
-    loop {
-        match next {
-            Read::Data(bytes) => handle.act(|session, now| session.recv_control(now, bytes)),
-            Read::Fin | Read::Reset(_) => {
-                handle.act(|session, _| session.recv_control_closed());
-                return Ok(());
-            }
-            Read::Closed => return Err(Fault::Closed),
+/// The peer's control stream, of which these bytes are read.
+pub(crate) struct ControlStream {
+    stream: RecvStream,
+    bytes: Bytes,
+}
+
+impl ControlStream {
+    /// Reads it to its end.
+    pub(crate) async fn read(mut self, handle: SessionHandle) {
+        if std::mem::replace(&mut handle.shared.core().controlled, true) {
+            handle.close(SessionCode::PROTOCOL_VIOLATION, "a second control stream");
+            return;
         }
-        // Whatever SETUP or GOAWAY changed, streams that waited may look again.
-        handle.shared.routes.notify_waiters();
-        next = stream.read().await;
+        let mut next = Read::Data(self.bytes);
+        loop {
+            match next {
+                Read::Data(bytes) => handle.act(|session, now| session.recv_control(now, bytes)),
+                Read::Fin | Read::Reset(_) => {
+                    handle.act(|session, _| session.recv_control_closed());
+                    return;
+                }
+                Read::Closed => return,
+            }
+            // Whatever SETUP or GOAWAY changed, streams that waited may look again.
+            handle.shared.routes.notify_waiters();
+            next = self.stream.read().await;
+        }
     }
 }
 
