@@ -22,6 +22,8 @@ export class Endpoints {
   /// Where the page belongs while it looks elsewhere.
   #home: number | undefined;
   #looks = 0;
+  /// Where a relay sent the page.
+  #next: number | undefined;
 
   constructor(first: readonly Endpoint[]) {
     this.#list = first.slice(0, MAX_ENDPOINTS);
@@ -45,6 +47,20 @@ export class Endpoints {
         this.#list.push(endpoint);
       }
     }
+  }
+
+  /// The relay sends the page to another place, which is the next; one that is known keeps its hashes.
+  sentTo(uri: string): void {
+    const place = endpointOf(uri);
+    if (place === undefined) {
+      return;
+    }
+    const known = this.#list.findIndex(({ url }) => url === place.url);
+    if (known < 0 || place.hashes.length > 0) {
+      this.add([place]);
+    }
+    const at = this.#list.findIndex(({ url }) => url === place.url);
+    this.#next = at < 0 ? undefined : at;
   }
 
   /// The relay answered; a session alone is no success, it may end at once.
@@ -79,7 +95,8 @@ export class Endpoints {
   /// The session ended or was not made, which ends a look elsewhere; returns how long to wait in milliseconds before `current` is tried.
   failed(): number {
     this.#failures += 1;
-    this.#at = this.#home ?? (this.#at + 1) % Math.max(1, this.#list.length);
+    this.#at = this.#next ?? this.#home ?? (this.#at + 1) % Math.max(1, this.#list.length);
+    this.#next = undefined;
     this.#home = undefined;
     const rounds = Math.floor(this.#failures / Math.max(1, this.#list.length));
     return rounds === 0 ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(10, rounds - 1));

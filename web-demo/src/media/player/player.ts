@@ -207,9 +207,7 @@ export class Player {
       open = false;
     });
     const moved = session.goaway.then(({ uri }) => {
-      if (uri !== '') {
-        this.#options.endpoints.add([{ url: uri, hashes: [] }]);
-      }
+      this.#options.endpoints.sentTo(uri);
       open = false;
     });
     const over = Promise.race([closed, moved, dry]);

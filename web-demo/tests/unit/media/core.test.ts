@@ -181,6 +181,22 @@ describe('places to connect to', () => {
     expect([endpoints.failed(), endpoints.current?.url]).toEqual([0, 'https://c/']);
   });
 
+  it('goes where a relay sends it, with the hashes that it knows', () => {
+    const places = ['a', 'b', 'c'].map((host) => ({ url: `https://${host}/`, hashes: [hash] }));
+    const endpoints = new Endpoints(places);
+    const next = (uri: string) => {
+      endpoints.sentTo(uri);
+      endpoints.failed();
+      endpoints.answered();
+      return endpoints.current;
+    };
+    expect(next('https://c/moq')).toEqual(places[2]);
+    expect(next('https://d/')).toEqual({ url: 'https://d/', hashes: [] });
+    const renewed = 'b'.repeat(64);
+    expect(next(`https://b/#sha256=${renewed}`)).toEqual({ url: 'https://b/', hashes: [renewed] });
+    expect([next('moqt://e/')?.url, next('')?.url]).toEqual(['https://c/', 'https://d/']);
+  });
+
   it('has nowhere to look without others', () => {
     const endpoints = new Endpoints([{ url: 'https://a/', hashes: [] }]);
     endpoints.look();
