@@ -176,6 +176,7 @@ fn audio(track: &Described<'_>, time: Time) -> Made {
             let config = track.description.map(<[u8]>::to_vec).or_else(plain);
             (b"mp4a", rate, esds(&config.ok_or("AAC without description")?)?)
         }
+        "opus" => return Err("with more than two channels of Opus"),
         _ => return Err("in a codec that is not understood so"),
     };
     let mut entry = BytesMut::with_capacity(28 + configuration.len());
@@ -204,10 +205,13 @@ fn aac_config(codec: &str, rate: u32, channels: u32) -> Option<Vec<u8>> {
     let plain = codec.strip_prefix("mp4a.40.")?.parse::<u16>().ok();
     let object = plain.filter(|object| (1..=4).contains(object))?;
     let rate = u16::try_from(RATES.iter().position(|known| *known == rate)?).ok()?;
-    let channels = u16::try_from(channels)
-        .ok()
-        .filter(|channels| (1..=7).contains(channels))?;
-    Some((object << 11 | rate << 7 | channels << 3).to_be_bytes().to_vec())
+    let layout = match channels {
+        8 => 7,
+        _ => u16::try_from(channels)
+            .ok()
+            .filter(|channels| (1..=6).contains(channels))?,
+    };
+    Some((object << 11 | rate << 7 | layout << 3).to_be_bytes().to_vec())
 }
 
 /// A box of type `kind`; nothing here comes near 4 GiB, for catalogs are bounded.

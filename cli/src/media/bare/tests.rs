@@ -181,7 +181,7 @@ fn what_cannot_be_described_is_said() {
                 channels: Some(6),
                 ..described(MediaKind::Audio, "opus")
             },
-            "codec",
+            "two channels",
         ),
         (
             Described {

@@ -139,14 +139,21 @@ struct AnyTrack {
 impl AnyTrack {
     fn channels(&self) -> Option<u32> {
         match &self.channel_config {
-            Some(Value::String(text)) => match text.as_str() {
-                "mono" => Some(1),
-                "stereo" => Some(2),
-                number => number.parse().ok(),
-            },
-            Some(Value::Number(number)) => number.as_u64().and_then(|number| number.try_into().ok()),
+            Some(Value::String(text)) => speakers(text),
+            Some(Value::Number(number)) => speakers(&number.to_string()),
             _ => None,
         }
+    }
+}
+
+/// How many there are: a number, a name, or those around, for the bass and above, as in `5.1`.
+fn speakers(config: &str) -> Option<u32> {
+    match config {
+        "mono" => Some(1),
+        "stereo" => Some(2),
+        _ => config
+            .split('.')
+            .try_fold(0u32, |sum, part| sum.checked_add(part.parse().ok()?)),
     }
 }
 

@@ -109,6 +109,9 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
             { "name": "b", "packaging": "loc", "codec": "avc1.42e01e", "width": 640, "height": 360, "initData": "AU!AHv" },
             { "name": "s", "packaging": "loc", "codec": "opus", "channelConfig": "stereo" },
             { "name": "m", "packaging": "loc", "codec": "opus", "channelConfig": "mono" },
+            { "name": "5", "packaging": "loc", "codec": "mp4a.40.2", "samplerate": 48000, "channelConfig": "5.1" },
+            { "name": "7", "packaging": "loc", "codec": "mp4a.40.2", "samplerate": 48000, "channelConfig": 7.1 },
+            { "name": "o", "packaging": "loc", "codec": "opus", "channelConfig": "5.1" },
         ],
         // A record with a sequence and a picture parameter set.
         "initDataList": [{ "id": "i", "data": "AULAHv/hAARnQsAeAQACaM4=" }],
@@ -117,9 +120,20 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
     let inits: Vec<_> = catalog.tracks.iter().map(|track| track.init.clone()).collect();
     let muxer = Muxer::new(&inits).unwrap();
     let codecs: Vec<_> = muxer.tracks().iter().map(|track| track.codec.as_str()).collect();
-    assert_eq!(codecs, ["avc3.42e01e", "avc1.42c01e", "opus", "opus", "opus"]);
+    assert_eq!(
+        codecs,
+        [
+            "avc3.42e01e",
+            "avc1.42c01e",
+            "opus",
+            "opus",
+            "opus",
+            "mp4a.40.2",
+            "mp4a.40.2"
+        ]
+    );
     let channels: Vec<_> = muxer.tracks().iter().filter_map(|track| track.channels).collect();
-    assert_eq!(channels, [1, 2, 1]);
+    assert_eq!(channels, [1, 2, 1, 6, 8]);
     let times: Vec<_> = catalog
         .tracks
         .iter()
@@ -127,7 +141,10 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
         .collect();
     let of = |per_second| Time::Property { per_second };
     let micros = of(1_000_000);
-    assert_eq!(times, [micros, micros, of(48_000), micros, micros]);
+    assert_eq!(
+        times,
+        [micros, micros, of(48_000), micros, micros, micros, micros]
+    );
     assert_eq!(
         catalog.skipped,
         [
@@ -135,6 +152,7 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
             "d (loc, with a damaged description)",
             "l (loc, with a description too large)",
             "b (loc, with a description that is no base64)",
+            "o (loc, with more than two channels of Opus)",
         ]
     );
 }

@@ -144,9 +144,21 @@ function readTrack(track: Json, inits: ReadonlyMap<string, string>): CatalogTrac
       height: positive(track['height'], 65_536),
       framerate: positive(track['framerate'], 1000),
       sampleRate: positive(track['samplerate'], 768_000),
-      channels: positive(track['channelConfig'], 255),
+      channels: speakers(track['channelConfig']),
       bitrate: positive(track['bitrate']),
       language: text(track['lang'], 64),
     }),
   };
+}
+
+/// How many there are: a number, a name, or those around, for the bass and above, as in `5.1`.
+function speakers(config: unknown): number | undefined {
+  if (config === 'mono' || config === 'stereo') {
+    return config === 'mono' ? 1 : 2;
+  }
+  const parts = String(config).split('.');
+  return positive(
+    parts.reduce((sum, part) => sum + Number(part), 0),
+    255,
+  );
 }

@@ -49,6 +49,15 @@ describe('an MSF catalog', () => {
     expect(catalog.skipped[3]).toEqual({ name: 'v', why: 'packaging mystery' });
   });
 
+  it('counts the channels of a configuration', () => {
+    const channels = (channelConfig: unknown) => {
+      const audio = { ...track, codec: 'opus', role: 'audio', channelConfig };
+      return readMsf(bytes({ version: 'draft-01', tracks: [audio] })).tracks[0]?.channels;
+    };
+    expect(['1', 2, 'mono', 'stereo', '5.1', 7.1, '7.1.4'].map(channels)).toEqual([1, 2, 1, 2, 6, 8, 12]);
+    expect(['', 'surround', 'constructor', null, -1, '200.100', {}].map(channels)).toEqual(Array(7).fill(undefined));
+  });
+
   it('reads draft-00, with the header in the track', () => {
     const inline = { ...track, packaging: 'cmaf', initData: btoa('header') };
     const [read] = readMsf(bytes({ version: 1, tracks: [inline] })).tracks;
