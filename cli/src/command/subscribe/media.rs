@@ -155,6 +155,12 @@ impl Writing<'_> {
                 self.data.write(&fragment).await?;
             }
         }
+        if self.muxer.dropped() > 0 {
+            let count = self.muxer.dropped();
+            let note =
+                format!("left out {count} frames that came before the first keyframe, too late or damaged");
+            self.reading.console.note(note);
+        }
         Ok(match done? {
             Some(described) => Done::Changed(described, self.follow.into_held()),
             None if self.live == 0 => Done::Over(Exit::Ok),
