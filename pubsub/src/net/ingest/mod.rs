@@ -95,7 +95,7 @@ pub(crate) async fn uni(
         Ok(opening) => {
             let held = opening.held();
             match opening {
-                Opening::Control(bytes) => return Some(ControlStream { stream, bytes }),
+                Opening::Control(bytes) => return ControlStream::begin(&handle, stream, bytes),
                 Opening::Subgroup(reader, header) => {
                     subgroup::read(&handle, &*handler, &mut stream, reader, header, held).await
                 }
@@ -128,33 +128,39 @@ pub(crate) async fn uni(
     None
 }
 
-/// The peer's control stream, of which these bytes are read.
-pub(crate) struct ControlStream {
-    stream: RecvStream,
-    bytes: Bytes,
-}
+/// The peer's control stream, which has begun.
+pub(crate) struct ControlStream(RecvStream);
 
 impl ControlStream {
-    /// Reads it to its end.
-    pub(crate) async fn read(mut self, handle: SessionHandle) {
+    /// Hands on its first bytes, before any request that came with them is looked at; `None` if it is the second.
+    fn begin(handle: &SessionHandle, stream: RecvStream, bytes: Bytes) -> Option<Self> {
         if std::mem::replace(&mut handle.shared.core().controlled, true) {
             handle.close(SessionCode::PROTOCOL_VIOLATION, "a second control stream");
-            return;
+            return None;
         }
-        let mut next = Read::Data(self.bytes);
+        Self::hand_on(handle, bytes);
+        Some(Self(stream))
+    }
+
+    /// Reads it to its end.
+    pub(crate) async fn read(mut self, handle: SessionHandle) {
         loop {
-            match next {
-                Read::Data(bytes) => handle.act(|session, now| session.recv_control(now, bytes)),
+            match self.0.read().await {
+                Read::Data(bytes) => Self::hand_on(&handle, bytes),
                 Read::Fin | Read::Reset(_) => {
                     handle.act(|session, _| session.recv_control_closed());
+                    handle.shared.routes.notify_waiters();
                     return;
                 }
                 Read::Closed => return,
             }
-            // Whatever SETUP or GOAWAY changed, streams that waited may look again.
-            handle.shared.routes.notify_waiters();
-            next = self.stream.read().await;
         }
+    }
+
+    fn hand_on(handle: &SessionHandle, bytes: Bytes) {
+        handle.act(|session, now| session.recv_control(now, bytes));
+        // Whatever SETUP or GOAWAY changed, streams that waited may look again.
+        handle.shared.routes.notify_waiters();
     }
 }
 
