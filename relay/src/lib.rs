@@ -10,7 +10,7 @@
 //! | --- | --- | --- |
 //! | session driver | one per session | events of its state machine; bounded by the peer's open requests |
 //! | control out | one per session | control messages, 1 MiB; the session's own SETUP and GOAWAY only |
-//! | egress | one per session | commands and ready requests, each one per answered request; objects wait in the cache, not here |
+//! | egress | one per session | commands and ready requests, bounded by the peer's open requests; objects wait in the cache, not here |
 //! | request | one per request stream | answers, 1 MiB; beyond, the request is reset |
 //! | uni in | one per data stream of the peer | none: the peer is held back by flow control |
 //! | wake gatherer | one per network thread | the egress tasks that other threads woke: each once |

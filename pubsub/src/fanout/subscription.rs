@@ -347,8 +347,8 @@ impl Subscription {
         None
     }
 
-    /// Whether what the last [`Self::poll`] gave was all: at the same moment the next would give `None`. The waker is set, so it
-    /// can be spared. False says nothing.
+    /// Whether what the last [`Self::poll`] gave was all: at the same moment the next would give `None`, unless another method
+    /// has changed something since. The waker is set, so it can be spared. False says nothing.
     pub const fn is_at_rest(&self) -> bool {
         self.at_rest
     }

@@ -60,12 +60,18 @@ struct Egress {
     timer: Pin<Box<tokio::time::Sleep>>,
     /// When the timer will fire.
     armed: Option<Time>,
-    /// Those of one turn, most urgent first: reused.
+    /// The listed ones that one turn looks at, most urgent first: reused.
     turn: Vec<(u8, RequestKey)>,
     /// What came for one turn: reused.
     news: News,
     /// What one write takes: reused.
     chunks: Vec<Bytes>,
+}
+
+impl Drop for Egress {
+    fn drop(&mut self) {
+        self.outlet.handle.shared.egress.close();
+    }
 }
 
 impl Egress {

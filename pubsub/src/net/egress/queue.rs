@@ -22,11 +22,21 @@ pub(crate) struct EgressQueue {
     inbox: Arc<Inbox>,
 }
 
-/// What waits for the egress task. What it holds may hold it in turn, through [`Ready`]: see the queue's `drop`.
-#[derive(Default)]
+/// What waits for the egress task. What it holds may hold it in turn, through [`Ready`]: so it is closed when the task or the
+/// queue is gone.
 struct Inbox {
-    news: Mutex<News>,
+    /// `None`: nothing is sent any more.
+    news: Mutex<Option<News>>,
     task: Arc<Sleeper>,
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self {
+            news: Mutex::new(Some(News::default())),
+            task: Arc::default(),
+        }
+    }
 }
 
 /// What came since the egress task last looked.
@@ -105,12 +115,19 @@ impl Wake for Ready {
 }
 
 impl Inbox {
-    fn news(&self) -> MutexGuard<'_, News> {
+    fn news(&self) -> MutexGuard<'_, Option<News>> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, what: impl FnOnce(&mut News)) {
-        what(&mut self.news());
+        let mut news = self.news();
+        let Some(open) = news.as_mut() else {
+            // What is told too late may own a subscription, whose end takes other locks.
+            drop(news);
+            return;
+        };
+        what(open);
+        drop(news);
         self.task.wake();
     }
 }
@@ -123,7 +140,15 @@ impl EgressQueue {
     /// Everything that came since the last time, in exchange for two empty lists; `waker` is called when there is more.
     pub(super) fn take(&self, waker: &Waker, news: &mut News) {
         self.inbox.task.register(waker);
-        std::mem::swap(&mut *self.inbox.news(), news);
+        if let Some(open) = self.inbox.news().as_mut() {
+            std::mem::swap(open, news);
+        }
+    }
+
+    /// Nothing is sent any more: what was asked is let go, and so is what will be.
+    pub(super) fn close(&self) {
+        let left = self.inbox.news().take();
+        drop(left);
     }
 
     /// For a request that is listed when the task is told of it.
@@ -137,10 +162,9 @@ impl EgressQueue {
 }
 
 impl Drop for EgressQueue {
-    /// What was asked too late for the task to see it.
+    /// The task may never have begun.
     fn drop(&mut self) {
-        let left = std::mem::take(&mut *self.inbox.news());
-        drop(left);
+        self.close();
     }
 }
 
@@ -248,23 +272,32 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_too_late_is_gone_with_the_queue() {
+    fn what_was_asked_too_late_is_let_go() {
         let namespace = TrackNamespace::new(["test"]).unwrap();
         let name = FullTrackName::new(namespace, TrackName::new("t").unwrap()).unwrap();
         let track = Track::new(name, Authority::Original, &Cache::new(CacheLimits::default()));
+        let subscribe = |queue: &EgressQueue| {
+            let key = RequestKey::of(1);
+            let ready = queue.ready(key);
+            let waker = Waker::from(Arc::clone(&ready));
+            let options = SubscribeOptions::default();
+            let subscription = Box::new(Subscription::new(&track, Time::ZERO, options, waker, 1).unwrap());
+            queue.push(Command::Subscribe {
+                key,
+                subscription,
+                ready,
+            });
+        };
         let queue = EgressQueue::default();
-        let key = RequestKey::of(1);
-        let ready = queue.ready(key);
-        let waker = Waker::from(Arc::clone(&ready));
-        let subscription =
-            Subscription::new(&track, Time::ZERO, SubscribeOptions::default(), waker, 1).unwrap();
-        queue.push(Command::Subscribe {
-            key,
-            subscription: Box::new(subscription),
-            ready,
-        });
+        subscribe(&queue);
         assert_eq!(track.stats().readers, 1);
-        drop(queue);
+        queue.close();
+        assert_eq!(track.stats().readers, 0);
+        subscribe(&queue);
+        assert_eq!(track.stats().readers, 0);
+        let never_begun = EgressQueue::default();
+        subscribe(&never_begun);
+        drop(never_begun);
         assert_eq!(track.stats().readers, 0);
     }
 }
