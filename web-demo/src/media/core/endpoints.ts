@@ -12,6 +12,8 @@ export interface Endpoint {
 
 /// Most places that are kept.
 const MAX_ENDPOINTS = 32;
+/// So often the page lets itself be sent on without having seen anything.
+const MOST_MOVES = 4;
 const FIRST_WAIT = 250;
 const LONGEST_WAIT = 5000;
 
@@ -22,8 +24,10 @@ export class Endpoints {
   /// Where the page belongs while it looks elsewhere.
   #home: number | undefined;
   #looks = 0;
-  /// Where a relay sent the page.
+  /// Where the relay at hand sends the page.
   #next: number | undefined;
+  /// How often the page was sent on since media came.
+  #moves = 0;
 
   constructor(first: readonly Endpoint[]) {
     this.#list = first.slice(0, MAX_ENDPOINTS);
@@ -49,18 +53,14 @@ export class Endpoints {
     }
   }
 
-  /// The relay sends the page to another place, which is the next; one that is known keeps its hashes.
+  /// The relay sends the page to another place, which is the next unless this is a look elsewhere.
   sentTo(uri: string): void {
-    const place = endpointOf(uri);
-    if (place === undefined) {
-      return;
-    }
-    const known = this.#list.findIndex(({ url }) => url === place.url);
-    if (known < 0 || place.hashes.length > 0) {
+    const place = sentPlace(uri, this.#list);
+    if (place !== undefined) {
       this.add([place]);
+      const at = this.#list.findIndex(({ url }) => url === place.url);
+      this.#next = at < 0 ? undefined : at;
     }
-    const at = this.#list.findIndex(({ url }) => url === place.url);
-    this.#next = at < 0 ? undefined : at;
   }
 
   /// The relay answered; a session alone is no success, it may end at once.
@@ -71,6 +71,7 @@ export class Endpoints {
   /// Media came: the page belongs where it is.
   heard(): void {
     this.#failures = 0;
+    this.#moves = 0;
     this.#home = undefined;
   }
 
@@ -81,6 +82,7 @@ export class Endpoints {
 
   /// Turns to another place for a look, to each in turn; or back.
   look(): void {
+    this.#next = undefined;
     const others = this.#list.length - 1;
     if (this.#home !== undefined) {
       this.#at = this.#home;
@@ -94,12 +96,15 @@ export class Endpoints {
 
   /// The session ended or was not made, which ends a look elsewhere; returns how long to wait in milliseconds before `current` is tried.
   failed(): number {
+    const places = Math.max(1, this.#list.length);
     this.#failures += 1;
-    this.#at = this.#next ?? this.#home ?? (this.#at + 1) % Math.max(1, this.#list.length);
+    this.#moves += this.#next === undefined ? 0 : 1;
+    const sent = this.#moves > MOST_MOVES ? undefined : this.#next;
+    this.#at = this.#home ?? sent ?? (this.#at + 1) % places;
     this.#next = undefined;
     this.#home = undefined;
-    const rounds = Math.floor(this.#failures / Math.max(1, this.#list.length));
-    return rounds === 0 ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(10, rounds - 1));
+    const rounds = Math.max(Math.floor(this.#failures / places), this.#moves - 1);
+    return rounds <= 0 ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(10, rounds - 1));
   }
 }
 
@@ -115,6 +120,21 @@ export function endpointOf(text: string): Endpoint | undefined {
     const url = new URL(text);
     const hashes = hashesOf(url.hash);
     return url.protocol === 'https:' ? { url: `${url.origin}/`, hashes } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/// Where a relay sends its clients, with the hashes that are known of that host if it gives none. Undefined if it is no place.
+export function sentPlace(uri: string, known: readonly Endpoint[]): Endpoint | undefined {
+  try {
+    const url = new URL(uri.replace(/^moqt:/, 'https:'));
+    const hashes = hashesOf(url.hash);
+    url.hash = '';
+    const same = known.find((place) => new URL(place.url).origin === url.origin);
+    return url.protocol === 'https:'
+      ? { url: url.href, hashes: hashes.length > 0 ? hashes : (same?.hashes ?? []) }
+      : undefined;
   } catch {
     return undefined;
   }

@@ -198,6 +198,9 @@ export class Player {
     let isDry = false;
     const dry = new Promise<void>((resolve) => {
       this.#runsDry = () => {
+        if (!open) {
+          return;
+        }
         isDry = true;
         open = false;
         resolve();

@@ -3,7 +3,7 @@
 /// The tracks are those of the broadcast, whatever session serves them: subscribers of a new session go on where the tracks are.
 
 import { ConnectError, MoqtError, type PublishedTrack, RequestCode, type Session } from '../../moqt';
-import { type Endpoint, endpointOf, hashesOf } from '../core/endpoints';
+import { type Endpoint, hashesOf, sentPlace } from '../core/endpoints';
 import { SENDING } from '../core/liveness';
 import { Pulse } from '../io/pulse';
 import { alternatesOfRelay, dial } from '../io/relay';
@@ -127,9 +127,7 @@ export class Link {
 
   /** Where a relay sends us may be one that it told of before. */
   #known(url: string): Endpoint {
-    const place = endpointOf(url)?.url;
-    const { hashes } = this.#alternates.find((other) => other.url === place) ?? this.#own;
-    return { url, hashes };
+    return sentPlace(url, [this.#own, ...this.#alternates]) ?? this.#own;
   }
 
   #pause(ms: number): Promise<void> {

@@ -186,15 +186,41 @@ describe('places to connect to', () => {
     const endpoints = new Endpoints(places);
     const next = (uri: string) => {
       endpoints.sentTo(uri);
-      endpoints.failed();
-      endpoints.answered();
-      return endpoints.current;
+      const wait = endpoints.failed();
+      endpoints.heard();
+      return wait === 0 ? endpoints.current : undefined;
     };
-    expect(next('https://c/moq')).toEqual(places[2]);
+    expect(next('https://c')).toEqual(places[2]);
+    expect(next('https://c/cdn/?x=1')).toEqual({ url: 'https://c/cdn/?x=1', hashes: [hash] });
     expect(next('https://d/')).toEqual({ url: 'https://d/', hashes: [] });
     const renewed = 'b'.repeat(64);
     expect(next(`https://b/#sha256=${renewed}`)).toEqual({ url: 'https://b/', hashes: [renewed] });
-    expect([next('moqt://e/')?.url, next('')?.url]).toEqual(['https://c/', 'https://d/']);
+    expect(next('moqt://e:4443/')).toEqual({ url: 'https://e:4443/', hashes: [] });
+    expect([next('')?.url, next('ftp://f/')?.url]).toEqual(['https://a/', 'https://b/']);
+  });
+
+  it('is not sent to and fro for ever, nor from where it only looks', () => {
+    const endpoints = new Endpoints(['a', 'b', 'c'].map((host) => ({ url: `https://${host}/`, hashes: [] })));
+    const waits: number[] = [];
+    const places: (string | undefined)[] = [];
+    for (let move = 0; move < 6; move += 1) {
+      endpoints.answered();
+      endpoints.sentTo(move % 2 === 0 ? 'https://b/' : 'https://a/');
+      waits.push(endpoints.failed());
+      places.push(endpoints.current?.url);
+    }
+    const [a, b, c] = endpoints.all.map(({ url }) => url);
+    expect(waits).toEqual([0, 250, 500, 1000, 2000, 4000]);
+    expect(places).toEqual([b, a, b, a, b, c]);
+
+    endpoints.heard();
+    endpoints.look();
+    endpoints.sentTo('https://b/');
+    expect([endpoints.failed(), endpoints.current?.url]).toEqual([0, c]);
+    endpoints.sentTo('https://b/');
+    endpoints.look();
+    endpoints.look();
+    expect([endpoints.failed(), endpoints.current?.url]).toEqual([0, a]);
   });
 
   it('has nowhere to look without others', () => {
