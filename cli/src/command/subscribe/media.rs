@@ -158,7 +158,7 @@ impl Writing<'_> {
         if self.muxer.dropped() > 0 {
             let count = self.muxer.dropped();
             let note =
-                format!("left out {count} frames that came before the first keyframe, too late or damaged");
+                format!("frames left out: {count} (before the first keyframe, or too late for their place)");
             self.reading.console.note(note);
         }
         Ok(match done? {

@@ -174,7 +174,11 @@ fn audio(track: &Described<'_>, time: Time) -> Made {
                 units = Units::Adts;
             }
             let config = track.description.map(<[u8]>::to_vec).or_else(plain);
-            (b"mp4a", rate, esds(&config.ok_or("AAC without description")?)?)
+            (
+                b"mp4a",
+                rate,
+                esds(&config.ok_or("AAC that needs a description")?)?,
+            )
         }
         "opus" => return Err("with more than two channels of Opus"),
         _ => return Err("in a codec that is not understood so"),

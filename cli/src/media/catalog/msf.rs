@@ -153,7 +153,8 @@ fn speakers(config: &str) -> Option<u32> {
         "stereo" => Some(2),
         _ => config
             .split('.')
-            .try_fold(0u32, |sum, part| sum.checked_add(part.parse().ok()?)),
+            .try_fold(0u32, |sum, part| sum.checked_add(part.parse().ok()?))
+            .filter(|count| (1..=255).contains(count)),
     }
 }
 

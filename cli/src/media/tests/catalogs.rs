@@ -112,6 +112,8 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
             { "name": "5", "packaging": "loc", "codec": "mp4a.40.2", "samplerate": 48000, "channelConfig": "5.1" },
             { "name": "7", "packaging": "loc", "codec": "mp4a.40.2", "samplerate": 48000, "channelConfig": 7.1 },
             { "name": "o", "packaging": "loc", "codec": "opus", "channelConfig": "5.1" },
+            { "name": "6", "packaging": "loc", "codec": "mp4a.40.2", "samplerate": 48000, "channelConfig": "6.1" },
+            { "name": "0", "packaging": "loc", "codec": "opus", "channelConfig": "0" },
         ],
         // A record with a sequence and a picture parameter set.
         "initDataList": [{ "id": "i", "data": "AULAHv/hAARnQsAeAQACaM4=" }],
@@ -129,11 +131,12 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
             "opus",
             "opus",
             "mp4a.40.2",
-            "mp4a.40.2"
+            "mp4a.40.2",
+            "opus"
         ]
     );
     let channels: Vec<_> = muxer.tracks().iter().filter_map(|track| track.channels).collect();
-    assert_eq!(channels, [1, 2, 1, 6, 8]);
+    assert_eq!(channels, [1, 2, 1, 6, 8, 2]);
     let times: Vec<_> = catalog
         .tracks
         .iter()
@@ -143,7 +146,7 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
     let micros = of(1_000_000);
     assert_eq!(
         times,
-        [micros, micros, of(48_000), micros, micros, micros, micros]
+        [micros, micros, of(48_000), micros, micros, micros, micros, micros]
     );
     assert_eq!(
         catalog.skipped,
@@ -153,6 +156,7 @@ fn tracks_in_loc_get_a_header_made_up_for_them() {
             "l (loc, with a description too large)",
             "b (loc, with a description that is no base64)",
             "o (loc, with more than two channels of Opus)",
+            "6 (loc, AAC that needs a description)",
         ]
     );
 }

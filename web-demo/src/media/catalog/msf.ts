@@ -156,9 +156,10 @@ function speakers(config: unknown): number | undefined {
   if (config === 'mono' || config === 'stereo') {
     return config === 'mono' ? 1 : 2;
   }
-  const parts = String(config).split('.');
-  return positive(
-    parts.reduce((sum, part) => sum + Number(part), 0),
-    255,
-  );
+  const text = typeof config === 'number' ? String(config) : config;
+  if (typeof text !== 'string' || !/^\d+(\.\d+)*$/.test(text)) {
+    return undefined;
+  }
+  const count = text.split('.').reduce((sum, part) => sum + Number(part), 0);
+  return positive(count, 255);
 }

@@ -285,7 +285,7 @@ fn aac_needs_no_description() {
         sample_rate: Some(47_999),
         ..described(MediaKind::Audio, "mp4a.40.2")
     };
-    assert_eq!(header(&odd, MICROS).unwrap_err(), "AAC without description");
+    assert_eq!(header(&odd, MICROS).unwrap_err(), "AAC that needs a description");
 }
 
 #[test]
