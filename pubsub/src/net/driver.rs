@@ -63,6 +63,7 @@ pub struct Driver {
 
 impl Drop for Driver {
     fn drop(&mut self) {
+        self.handle.shared.egress.close();
         if self.running {
             self.handle.shared.transport.abandon();
             self.handler

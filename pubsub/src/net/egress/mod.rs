@@ -68,12 +68,6 @@ struct Egress {
     chunks: Vec<Bytes>,
 }
 
-impl Drop for Egress {
-    fn drop(&mut self) {
-        self.outlet.handle.shared.egress.close();
-    }
-}
-
 impl Egress {
     fn new(outlet: Outlet) -> Self {
         Self {

@@ -22,8 +22,8 @@ pub(crate) struct EgressQueue {
     inbox: Arc<Inbox>,
 }
 
-/// What waits for the egress task. What it holds may hold it in turn, through [`Ready`]: so it is closed when the task or the
-/// queue is gone.
+/// What waits for the egress task. What it holds may hold it in turn, through [`Ready`]: so it is closed when the session's driver
+/// is gone.
 struct Inbox {
     /// `None`: nothing is sent any more.
     news: Mutex<Option<News>>,
@@ -146,7 +146,7 @@ impl EgressQueue {
     }
 
     /// Nothing is sent any more: what was asked is let go, and so is what will be.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let left = self.inbox.news().take();
         drop(left);
     }
@@ -162,7 +162,7 @@ impl EgressQueue {
 }
 
 impl Drop for EgressQueue {
-    /// The task may never have begun.
+    /// There may have been no driver.
     fn drop(&mut self) {
         self.close();
     }

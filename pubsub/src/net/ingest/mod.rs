@@ -132,7 +132,7 @@ pub(crate) async fn uni(
 pub(crate) struct ControlStream(RecvStream);
 
 impl ControlStream {
-    /// Hands on its first bytes, before any request that came with them is looked at; `None` if it is the second.
+    /// Hands on its first bytes at once, since requests may have come with them; `None` if it is the second.
     fn begin(handle: &SessionHandle, stream: RecvStream, bytes: Bytes) -> Option<Self> {
         if std::mem::replace(&mut handle.shared.core().controlled, true) {
             handle.close(SessionCode::PROTOCOL_VIOLATION, "a second control stream");
