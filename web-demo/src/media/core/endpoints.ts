@@ -25,8 +25,10 @@ export class Endpoints {
   #home: number | undefined;
   #looks = 0;
   /// Where the relay at hand sends the page.
-  #next: number | undefined;
-  /// How often the page was sent on since media came.
+  #next: Endpoint | undefined;
+  /// Where the page was sent, and belongs until that ends.
+  #sent: Endpoint | undefined;
+  /// How often in a row the page was sent on and saw nothing.
   #moves = 0;
 
   constructor(first: readonly Endpoint[]) {
@@ -38,7 +40,7 @@ export class Endpoints {
   }
 
   get current(): Endpoint | undefined {
-    return this.#list[this.#at];
+    return (this.#home === undefined ? this.#sent : undefined) ?? this.#list[this.#at];
   }
 
   /// Learns of more places; a known one gets its new hashes.
@@ -53,14 +55,11 @@ export class Endpoints {
     }
   }
 
-  /// The relay sends the page to another place, which is the next unless this is a look elsewhere.
+  /// The relay sends the page to another place, which is the next unless this is a look elsewhere. It is no place to come back to:
+  /// the address may be of this page alone.
   sentTo(uri: string): void {
-    const place = sentPlace(uri, this.#list);
-    if (place !== undefined) {
-      this.add([place]);
-      const at = this.#list.findIndex(({ url }) => url === place.url);
-      this.#next = at < 0 ? undefined : at;
-    }
+    const known = this.#sent === undefined ? this.#list : [this.#sent, ...this.#list];
+    this.#next = this.#home === undefined ? sentPlace(uri, known) : undefined;
   }
 
   /// The relay answered; a session alone is no success, it may end at once.
@@ -72,7 +71,10 @@ export class Endpoints {
   heard(): void {
     this.#failures = 0;
     this.#moves = 0;
-    this.#home = undefined;
+    if (this.#home !== undefined) {
+      this.#home = undefined;
+      this.#sent = undefined;
+    }
   }
 
   /// Whether this is a look elsewhere.
@@ -96,16 +98,30 @@ export class Endpoints {
 
   /// The session ended or was not made, which ends a look elsewhere; returns how long to wait in milliseconds before `current` is tried.
   failed(): number {
-    const places = Math.max(1, this.#list.length);
-    this.#failures += 1;
-    this.#moves += this.#next === undefined ? 0 : 1;
-    const sent = this.#moves > MOST_MOVES ? undefined : this.#next;
-    this.#at = this.#home ?? sent ?? (this.#at + 1) % places;
+    const next = this.#next;
     this.#next = undefined;
-    this.#home = undefined;
-    const rounds = Math.max(Math.floor(this.#failures / places), this.#moves - 1);
-    return rounds <= 0 ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(10, rounds - 1));
+    if (next !== undefined && this.#moves < MOST_MOVES) {
+      this.#sent = next;
+      this.#moves += 1;
+      return waitOf(this.#moves - 1);
+    }
+    const places = Math.max(1, this.#list.length);
+    this.#moves = 0;
+    this.#failures += 1;
+    if (this.#home === undefined) {
+      this.#sent = undefined;
+      this.#at = (this.#at + 1) % places;
+    } else {
+      this.#at = this.#home;
+      this.#home = undefined;
+    }
+    return waitOf(Math.floor(this.#failures / places));
   }
+}
+
+/// The wait behind so many rounds in vain.
+function waitOf(rounds: number): number {
+  return rounds === 0 ? 0 : Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(10, rounds - 1));
 }
 
 /// Reads `sha256=HEX` (any number) of a URL's fragment.
@@ -131,7 +147,8 @@ export function sentPlace(uri: string, known: readonly Endpoint[]): Endpoint | u
     const url = new URL(uri.replace(/^moqt:/, 'https:'));
     const hashes = hashesOf(url.hash);
     url.hash = '';
-    const same = known.find((place) => new URL(place.url).origin === url.origin);
+    const same =
+      known.find((place) => place.url === url.href) ?? known.find((place) => new URL(place.url).origin === url.origin);
     return url.protocol === 'https:'
       ? { url: url.href, hashes: hashes.length > 0 ? hashes : (same?.hashes ?? []) }
       : undefined;

@@ -69,7 +69,7 @@ function pagesOf(endpoint: Endpoint): string {
 }
 
 function isOwn(endpoint: Endpoint): boolean {
-  return endpoint.url === ownUrl();
+  return new URL(endpoint.url).origin === new URL(ownUrl()).origin;
 }
 
 /// Where the relay that the page came from takes sessions.

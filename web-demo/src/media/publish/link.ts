@@ -13,6 +13,9 @@ import type { FromWorker, Settings } from './messages';
 const WAITS = [200, 500, 1000, 2000, 5000];
 /** Most other relays that are kept. */
 const MAX_ALTERNATES = 32;
+/** Who is sent on so often in a row, each time within `SETTLED_MS`, looks for a place by itself. */
+const MOST_MOVES = 4;
+const SETTLED_MS = 10_000;
 /** How long a session that we are asked to leave serves its subscribers on. */
 const FAREWELL_MS = 2000;
 
@@ -45,14 +48,18 @@ export class Link {
   async run(): Promise<void> {
     let failures = 0;
     let last: string | undefined;
-    let moveTo: string | undefined;
+    let moves = 0;
+    let sent: Endpoint | undefined;
     while (!this.#stop.signal.aborted) {
       this.#tell({ kind: 'connecting', again: this.#wasLive });
-      const place = moveTo ? this.#known(moveTo) : this.#after(last);
-      moveTo = undefined;
+      const place = sent ?? this.#after(last);
+      sent = undefined;
       last = place.url;
+      const began = performance.now();
       try {
-        moveTo = await this.#serve(place);
+        const next = await this.#serve(place);
+        moves = next === undefined ? 0 : performance.now() - began > SETTLED_MS ? 1 : moves + 1;
+        if (moves <= MOST_MOVES) sent = next;
         failures = 0;
       } catch (error) {
         if (this.#stop.signal.aborted) return;
@@ -60,12 +67,13 @@ export class Link {
         this.#tell({ kind: 'warning', message: `${words(error)} Trying again.` });
         failures += 1;
       }
-      if (!moveTo) await this.#pause(WAITS[Math.min(failures, WAITS.length - 1)] ?? 5000);
+      const wait = sent === undefined ? failures : moves - 2;
+      if (wait >= 0) await this.#pause(WAITS[Math.min(wait, WAITS.length - 1)] ?? 5000);
     }
   }
 
-  /** Publishes at `place` until that ends; returns where to go instead, if the relay says so. */
-  async #serve(place: Endpoint): Promise<string | undefined> {
+  /** Publishes at `place` until that ends; returns where to go instead, which may be there again, if the relay says so. */
+  async #serve(place: Endpoint): Promise<Endpoint | undefined> {
     const { token, namespace } = this.#settings;
     const before = this.#session;
     const session = await dial(place, { signal: this.#stop.signal, ...(token ? { token } : {}) });
@@ -87,7 +95,9 @@ export class Link {
         session.closed.then(() => undefined),
         publication.closed.then(() => undefined),
         pulse.gone.then(() => undefined),
-        session.goaway.then(({ uri }) => uri || place.url),
+        session.goaway.then(({ uri }) =>
+          uri === '' ? place : sentPlace(uri, [place, this.#own, ...this.#alternates]),
+        ),
       ]);
       // A session that we are sent away from serves its subscribers until the next one is there.
       if (moved) return moved;
@@ -123,11 +133,6 @@ export class Link {
         known.set(other.url, other);
     }
     this.#alternates = [...known.values()];
-  }
-
-  /** Where a relay sends us may be one that it told of before. */
-  #known(url: string): Endpoint {
-    return sentPlace(url, [this.#own, ...this.#alternates]) ?? this.#own;
   }
 
   #pause(ms: number): Promise<void> {

@@ -196,7 +196,9 @@ describe('places to connect to', () => {
     const renewed = 'b'.repeat(64);
     expect(next(`https://b/#sha256=${renewed}`)).toEqual({ url: 'https://b/', hashes: [renewed] });
     expect(next('moqt://e:4443/')).toEqual({ url: 'https://e:4443/', hashes: [] });
-    expect([next('')?.url, next('ftp://f/')?.url]).toEqual(['https://a/', 'https://b/']);
+    // What it was sent to is no place to come back to.
+    expect([next('')?.url, next('ftp://f/')?.url, next('')?.url]).toEqual(['https://b/', 'https://c/', 'https://a/']);
+    expect(endpoints.all).toEqual(places);
   });
 
   it('is not sent to and fro for ever, nor from where it only looks', () => {
@@ -209,18 +211,28 @@ describe('places to connect to', () => {
       waits.push(endpoints.failed());
       places.push(endpoints.current?.url);
     }
-    const [a, b, c] = endpoints.all.map(({ url }) => url);
-    expect(waits).toEqual([0, 250, 500, 1000, 2000, 4000]);
-    expect(places).toEqual([b, a, b, a, b, c]);
+    const [a, b] = endpoints.all.map(({ url }) => url);
+    // The fifth it does not follow, and waits as after any failure.
+    expect(waits).toEqual([0, 250, 500, 1000, 0, 0]);
+    expect(places).toEqual([b, a, b, a, b, a]);
+  });
 
+  it('belongs where it was sent, and not where a look leads', () => {
+    const endpoints = new Endpoints(['a', 'b', 'c'].map((host) => ({ url: `https://${host}/`, hashes: [] })));
+    const at = () => `${endpoints.current?.url} ${endpoints.elsewhere}`;
+    endpoints.look();
+    endpoints.sentTo('https://d/');
+    expect([endpoints.failed(), at()]).toEqual([0, 'https://a/ false']);
+    endpoints.sentTo('https://d/');
+    expect([endpoints.failed(), at()]).toEqual([0, 'https://d/ false']);
+    endpoints.look();
+    expect(at()).toBe('https://c/ true');
+    endpoints.look();
+    expect(at()).toBe('https://d/ false');
+    // Unless media comes there.
+    endpoints.look();
     endpoints.heard();
-    endpoints.look();
-    endpoints.sentTo('https://b/');
-    expect([endpoints.failed(), endpoints.current?.url]).toEqual([0, c]);
-    endpoints.sentTo('https://b/');
-    endpoints.look();
-    endpoints.look();
-    expect([endpoints.failed(), endpoints.current?.url]).toEqual([0, a]);
+    expect(at()).toBe('https://b/ false');
   });
 
   it('has nowhere to look without others', () => {

@@ -131,6 +131,32 @@ test('the relay that died is not the next one, whatever failed before it served'
   await running;
 });
 
+test('who is sent to and fro waits longer each time, and in the end chooses for itself', async () => {
+  vi.useFakeTimers();
+  const began = performance.now();
+  const dialled: [string, number][] = [];
+  moqt.connect.mockImplementation(async (url: string) => {
+    dialled.push([url, Math.round((performance.now() - began) / 100) * 100]);
+    const sends = session(url);
+    sends.end.leave(dialled.length % 2 === 1 ? 'https://c:3/way?to=here' : '');
+    return sends;
+  });
+  const { link, running } = start(new PublishedTrack());
+  await vi.advanceTimersByTimeAsync(2500);
+  link.close();
+  await vi.advanceTimersByTimeAsync(5000);
+  await running;
+  const [a, c] = ['https://a:1/', 'https://c:3/way?to=here'];
+  expect(dialled.slice(0, 6)).toEqual([
+    [a, 0],
+    [c, 0],
+    [c, 200],
+    [c, 700],
+    [c, 1700],
+    [a, 1900],
+  ]);
+});
+
 test('a relay that falls silent before it takes the broadcast is given up', async () => {
   vi.useFakeTimers();
   const [first, second] = [session('https://a:1/'), session('https://a:1/')];
