@@ -85,15 +85,30 @@ export class Endpoints {
   /// Turns to another place for a look, to each in turn; or back.
   look(): void {
     this.#next = undefined;
-    const others = this.#list.length - 1;
     if (this.#home !== undefined) {
       this.#at = this.#home;
       this.#home = undefined;
-    } else if (others > 0) {
+      return;
+    }
+    const others = this.#others();
+    const other = others[this.#looks % others.length];
+    if (other !== undefined) {
       this.#home = this.#at;
-      this.#at = (this.#at + 1 + (this.#looks % others)) % this.#list.length;
+      this.#at = other;
       this.#looks += 1;
     }
+  }
+
+  /// Whether there is a place to look at.
+  get hasOthers(): boolean {
+    return this.#others().length > 0;
+  }
+
+  /// All places but the one at hand, which may be another than the list has there; the next first.
+  #others(): number[] {
+    const here = this.current?.url;
+    const next = [...this.#list.keys()].map((step) => (this.#at + 1 + step) % this.#list.length);
+    return next.filter((at) => this.#list[at]?.url !== here);
   }
 
   /// The session ended or was not made, which ends a look elsewhere; returns how long to wait in milliseconds before `current` is tried.
@@ -105,17 +120,16 @@ export class Endpoints {
       this.#moves += 1;
       return waitOf(this.#moves - 1);
     }
-    const places = Math.max(1, this.#list.length);
     this.#moves = 0;
     this.#failures += 1;
     if (this.#home === undefined) {
+      this.#at = this.#others()[0] ?? this.#at;
       this.#sent = undefined;
-      this.#at = (this.#at + 1) % places;
     } else {
       this.#at = this.#home;
       this.#home = undefined;
     }
-    return waitOf(Math.floor(this.#failures / places));
+    return waitOf(Math.floor(this.#failures / Math.max(1, this.#list.length)));
   }
 }
 

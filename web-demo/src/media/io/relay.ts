@@ -69,7 +69,7 @@ function pagesOf(endpoint: Endpoint): string {
 }
 
 function isOwn(endpoint: Endpoint): boolean {
-  return new URL(endpoint.url).origin === new URL(ownUrl()).origin;
+  return `${new URL(endpoint.url).origin}/` === ownUrl();
 }
 
 /// Where the relay that the page came from takes sessions.

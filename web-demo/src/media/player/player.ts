@@ -135,7 +135,7 @@ export class Player {
 
   #beat(): void {
     this.#stage.tick();
-    if (this.#drought.look(performance.now()) && this.#options.endpoints.all.length > 1) {
+    if (this.#drought.look(performance.now()) && this.#options.endpoints.hasOthers) {
       this.#runsDry();
     }
     const shown = this.#options.canvas.clientHeight * devicePixelRatio;

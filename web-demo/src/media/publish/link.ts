@@ -58,9 +58,12 @@ export class Link {
       const began = performance.now();
       try {
         const next = await this.#serve(place);
-        moves = next === undefined ? 0 : performance.now() - began > SETTLED_MS ? 1 : moves + 1;
+        const settled = performance.now() - began > SETTLED_MS;
+        moves = next === undefined ? 0 : settled ? 1 : moves + 1;
         if (moves <= MOST_MOVES) sent = next;
-        failures = 0;
+        else moves = 0;
+        if (next === undefined || settled) failures = 0;
+        else if (sent === undefined) failures += 1;
       } catch (error) {
         if (this.#stop.signal.aborted) return;
         if (!this.#wasLive && isFinal(error)) throw error;

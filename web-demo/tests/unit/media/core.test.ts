@@ -225,14 +225,31 @@ describe('places to connect to', () => {
     expect([endpoints.failed(), at()]).toEqual([0, 'https://a/ false']);
     endpoints.sentTo('https://d/');
     expect([endpoints.failed(), at()]).toEqual([0, 'https://d/ false']);
-    endpoints.look();
-    expect(at()).toBe('https://c/ true');
-    endpoints.look();
-    expect(at()).toBe('https://d/ false');
+    const looks = [0, 1, 2, 3].map(() => {
+      endpoints.look();
+      const there = at();
+      endpoints.look();
+      expect(at()).toBe('https://d/ false');
+      return there;
+    });
+    // Where it came from is one of them.
+    expect(looks).toEqual(['c', 'a', 'b', 'c'].map((host) => `https://${host}/ true`));
     // Unless media comes there.
     endpoints.look();
     endpoints.heard();
-    expect(at()).toBe('https://b/ false');
+    expect(at()).toBe('https://a/ false');
+
+    // What it was sent to and what died is not the next, and no other to look at.
+    endpoints.sentTo('https://b/');
+    expect([endpoints.failed(), at()]).toEqual([0, 'https://b/ false']);
+    expect([endpoints.failed(), at()]).toEqual([0, 'https://c/ false']);
+    const two = new Endpoints([{ url: 'https://a/', hashes: [] }]);
+    expect(two.hasOthers).toBe(false);
+    two.sentTo('https://b/');
+    two.failed();
+    expect(two.hasOthers).toBe(true);
+    two.look();
+    expect(two.current?.url).toBe('https://a/');
   });
 
   it('has nowhere to look without others', () => {
